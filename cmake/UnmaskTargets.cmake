@@ -1,0 +1,42 @@
+# The few commands that every folder's CMakeLists uses.
+
+add_library(unmask_options INTERFACE)
+target_include_directories(unmask_options INTERFACE ${CMAKE_SOURCE_DIR})
+# No contraction of a*b+c behind our back: noise and results must be the same bits from every compiler.
+target_compile_options(unmask_options INTERFACE -Wall -Wextra -Werror -ffp-contract=off
+  $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>)
+# Debian's Abseil and gRPC headers are not ours to warn about; they are found as system headers.
+
+# unmask_library(NAME SRCS file... [PUBLIC lib...] [PRIVATE lib...]): one static library, our warnings, our include root.
+function(unmask_library name)
+  cmake_parse_arguments(ARG "" "" "SRCS;PUBLIC;PRIVATE" ${ARGN})
+  add_library(${name} STATIC ${ARG_SRCS})
+  target_link_libraries(${name} PUBLIC ${ARG_PUBLIC} PRIVATE unmask_options ${ARG_PRIVATE})
+  target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
+endfunction()
+
+# unmask_binary(NAME SRCS file... LIBS lib...): a program under build/bin.
+function(unmask_binary name)
+  cmake_parse_arguments(ARG "" "" "SRCS;LIBS" ${ARGN})
+  add_executable(${name} ${ARG_SRCS})
+  target_link_libraries(${name} PRIVATE unmask_options ${ARG_LIBS})
+endfunction()
+
+# unmask_test(NAME SRCS file... LIBS lib... [RANKS n] [ENV name=value...]): a GoogleTest program as one CTest test, bounded in
+# time; with RANKS it runs under mpirun. Test data is found relative to UNMASK_SOURCE_DIR, programs in UNMASK_BIN_DIR.
+function(unmask_test name)
+  cmake_parse_arguments(ARG "" "RANKS;TIMEOUT" "SRCS;LIBS;ENV;LABELS" ${ARGN})
+  add_executable(${name} ${ARG_SRCS})
+  target_link_libraries(${name} PRIVATE unmask_options ${ARG_LIBS} GTest::gmock GTest::gtest)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/bin)
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  set(command $<TARGET_FILE:${name}>)
+  if(ARG_RANKS)
+    set(command ${CMAKE_SOURCE_DIR}/scripts/mpirun.sh ${ARG_RANKS} ${command})
+  endif()
+  add_test(NAME ${name} COMMAND ${command})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}" ENVIRONMENT
+    "UNMASK_SOURCE_DIR=${CMAKE_SOURCE_DIR};UNMASK_BIN_DIR=${CMAKE_BINARY_DIR}/bin;OMP_WAIT_POLICY=passive;${ARG_ENV}")
+endfunction()
