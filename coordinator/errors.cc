@@ -1,0 +1,72 @@
+#include "coordinator/errors.h"
+
+#include "absl/strings/cord.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+
+namespace unmask {
+namespace {
+
+constexpr char kPayload[] = "type.googleapis.com/google.rpc.Status";
+
+google::rpc::Status Describe(const absl::Status& status, absl::string_view reason, const Metadata& metadata) {
+  google::rpc::Status details;
+  details.set_code(static_cast<int>(status.code()));
+  details.set_message(std::string(status.message()));
+  google::rpc::ErrorInfo info;
+  info.set_domain("unmask");
+  info.set_reason(std::string(reason));
+  for (const auto& [key, value] : metadata) (*info.mutable_metadata())[key] = value;
+  details.add_details()->PackFrom(info);
+  return details;
+}
+
+absl::Status Attach(absl::Status status, const google::rpc::Status& details) {
+  status.SetPayload(kPayload, absl::Cord(details.SerializeAsString()));
+  return status;
+}
+
+}  // namespace
+
+absl::Status InvalidField(absl::string_view reason, absl::string_view field, absl::string_view message) {
+  absl::Status status(absl::StatusCode::kInvalidArgument, message);
+  google::rpc::Status details = Describe(status, reason, {{"field", std::string(field)}});
+  google::rpc::BadRequest bad_request;
+  auto* violation = bad_request.add_field_violations();
+  violation->set_field(std::string(field));
+  violation->set_description(std::string(message));
+  details.add_details()->PackFrom(bad_request);
+  return Attach(status, details);
+}
+
+absl::Status ServiceError(absl::StatusCode code, absl::string_view reason, absl::string_view constant_message,
+                          const Metadata& metadata, absl::Duration retry_after) {
+  absl::Status status(code, constant_message);
+  google::rpc::Status details = Describe(status, reason, metadata);
+  if (retry_after > absl::ZeroDuration()) {
+    google::rpc::RetryInfo retry;
+    retry.mutable_retry_delay()->set_seconds(absl::ToInt64Seconds(retry_after));
+    retry.mutable_retry_delay()->set_nanos(
+        static_cast<int32_t>(absl::ToInt64Nanoseconds(retry_after % absl::Seconds(1))));
+    details.add_details()->PackFrom(retry);
+  }
+  return Attach(status, details);
+}
+
+std::string ErrorDetails(const absl::Status& status) {
+  if (const auto payload = status.GetPayload(kPayload)) return std::string(*payload);
+  return Describe(status, kInternal, {}).SerializeAsString();
+}
+
+std::string ErrorReason(const absl::Status& status) {
+  google::rpc::Status details;
+  const auto payload = status.GetPayload(kPayload);
+  if (!payload || !details.ParseFromString(std::string(*payload))) return "";
+  for (const auto& detail : details.details()) {
+    google::rpc::ErrorInfo info;
+    if (detail.UnpackTo(&info)) return info.reason();
+  }
+  return "";
+}
+
+}  // namespace unmask

@@ -1,0 +1,97 @@
+// The replicas behind the service: who is there, and which of them computes a sequence. Sequences wait here when nobody can
+// take them, and come back here when a replica dies.
+//
+// Thread-safe. Sinks are never called under its mutex. Lock order: none; it calls replicas without its mutex held.
+#ifndef UNMASK_COORDINATOR_FLEET_H_
+#define UNMASK_COORDINATOR_FLEET_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/mutex.h"
+#include "coordinator/replica.h"
+#include "coordinator/served_model.h"
+#include "unmask/internal/v1/replica.pb.h"
+#include "unmask/v1/fleet.pb.h"
+
+namespace unmask {
+
+struct FleetOptions {
+  std::string model_name;
+  std::shared_ptr<const Tokenizer> tokenizer;  // Null: the checkpoint has none.
+  std::optional<int32_t> eot;
+};
+
+class Fleet {
+ public:
+  explicit Fleet(FleetOptions options);
+
+  // --- The replicas' side. One caller per connection, in this order: Attach, Loading*, Ready, Drain?, Detach.
+
+  // A replica has connected: its connection's epoch, larger than any before. FAILED_PRECONDITION when it cannot be a part of
+  // this service: another model or shape, a shard plan with gaps, or a tokenizer larger than its embedding. A connection that
+  // is still open under the same name keeps it, and the newcomer gets ALREADY_EXISTS.
+  absl::StatusOr<uint64_t> Attach(const internal::v1::ReplicaDescription& description);
+  void Loading(uint64_t epoch, const v1::LoadingProgress& progress);
+  // It can compute; what waits may go to it. The Replica takes its results until Detach.
+  absl::StatusOr<std::shared_ptr<Replica>> Ready(uint64_t epoch, const internal::v1::ReplicaReady& ready,
+                                                 Replica::Sender sender);
+  // It gets nothing new. True when it holds nothing (any more), so that its stream can end.
+  void Drain(uint64_t epoch);
+  bool Idle(uint64_t epoch) const;
+  // Its connection is over; its sequences go on elsewhere or wait. Idempotent. Replica::OnResult must have returned.
+  void Detach(uint64_t epoch);
+
+  // --- The service's side.
+
+  // Null until the first replica was ready; then for ever the same.
+  std::shared_ptr<const ServedModel> model() const;
+  bool AnyReady() const;
+
+  // A new id for a sequence, dense from 1.
+  uint64_t NextSequenceId();
+
+  // Places the sequence, or lets it wait. An error means that it will not be computed; its sink was not told.
+  absl::Status Submit(std::unique_ptr<Sequence> sequence);
+
+  // Forgets a sequence without telling its sink. False when it is not here (it is over).
+  bool Cancel(uint64_t id);
+
+  v1::GetFleetResponse Describe() const;
+  // Sequences in replicas and waiting for one.
+  int open_sequences() const;
+
+ private:
+  struct Member {
+    v1::ReplicaStatus status;
+    internal::v1::ReplicaDescription description;
+    std::shared_ptr<Replica> replica;  // While READY or DRAINING.
+  };
+
+  absl::Status Check(const internal::v1::ReplicaDescription& description) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Member* Find(uint64_t epoch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  const Member* Find(uint64_t epoch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::shared_ptr<Replica> Choose(const Sequence& sequence) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Admits it to the best replica or lets it wait.
+  absl::Status Place(std::unique_ptr<Sequence> sequence);
+  std::vector<std::shared_ptr<Replica>> Replicas() const;
+
+  const FleetOptions options_;
+
+  mutable Mutex mutex_;
+  std::map<std::string, Member> members_ ABSL_GUARDED_BY(mutex_);  // By name; they stay when they are DOWN.
+  std::shared_ptr<const ServedModel> model_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::unique_ptr<Sequence>> waiting_ ABSL_GUARDED_BY(mutex_);  // In order of arrival.
+  uint64_t last_epoch_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t last_sequence_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace unmask
+
+#endif  // UNMASK_COORDINATOR_FLEET_H_

@@ -1,0 +1,118 @@
+#include "coordinator/replica.h"
+
+#include <optional>
+#include <utility>
+
+#include "base/status.h"
+#include "coordinator/errors.h"
+
+namespace unmask {
+
+using internal::v1::CoordinatorMessage;
+using internal::v1::Step;
+using internal::v1::StepResult;
+
+Replica::Replica(uint64_t epoch, internal::v1::ReplicaDescription description, internal::v1::ReplicaReady ready,
+                 Sender sender)
+    : epoch_(epoch),
+      description_(std::move(description)),
+      ready_(std::move(ready)),
+      sender_(std::move(sender)),
+      scheduler_({.kv_positions = ready_.kv_positions(), .max_rows = ready_.max_rows()},
+                 description_.shape().embedding_size()) {}
+
+absl::Status Replica::Admit(std::unique_ptr<Sequence>& sequence) {
+  {
+    MutexLock lock(&mutex_);
+    if (closed_) return absl::UnavailableError("the replica is gone");
+    UNMASK_RETURN_IF_ERROR(scheduler_.Admit(sequence));
+  }
+  Pump();
+  return absl::OkStatus();
+}
+
+void Replica::Pump() {
+  CoordinatorMessage message;
+  std::vector<std::shared_ptr<SequenceSink>> started_sinks;
+  {
+    MutexLock lock(&mutex_);
+    if (closed_) return;
+    std::vector<Sequence*> started;
+    if (std::optional<Step> step = scheduler_.Plan(&started)) {
+      step->set_epoch(epoch_);
+      *message.mutable_step() = std::move(*step);
+      for (Sequence* sequence : started) {
+        sequence->numerics = ready_.numerics();
+        if (sequence->sink) started_sinks.push_back(sequence->sink);
+      }
+    } else if (!scheduler_.step_in_flight()) {
+      const std::vector<uint64_t> releases = scheduler_.TakeReleases();
+      if (releases.empty()) return;
+      message.mutable_release()->mutable_sequences()->Add(releases.begin(), releases.end());
+    } else {
+      return;
+    }
+    // Under the mutex, so that messages leave in the order in which they were decided; the sender only queues.
+    sender_(message);
+  }
+  for (const auto& sink : started_sinks) sink->OnStarted();
+}
+
+absl::Status Replica::OnResult(const StepResult& result) {
+  struct Told {
+    std::shared_ptr<SequenceSink> sink;
+    std::vector<v1::GenerateStreamResponse> events;
+    std::optional<absl::StatusOr<v1::GenerateResponse>> response;
+  };
+  std::vector<Told> told;
+  {
+    MutexLock lock(&mutex_);
+    if (closed_ || result.epoch() != epoch_) return absl::OkStatus();
+    UNMASK_ASSIGN_OR_RETURN(std::vector<Scheduler::Progress> progress, scheduler_.Apply(result));
+    for (Scheduler::Progress& step : progress) {
+      if (!step.sequence->sink) continue;
+      Told& tell = told.emplace_back();
+      tell.sink = step.sequence->sink;
+      tell.events = std::move(step.events);
+      if (!step.over) continue;
+      if (step.status.ok()) {
+        tell.response = step.over->Response();
+      } else {
+        tell.response = step.status;
+      }
+    }
+  }
+  Pump();  // The replica computes while the clients are told.
+  for (Told& tell : told) {
+    if (!tell.events.empty()) tell.sink->OnEvents(std::move(tell.events));
+    if (tell.response) tell.sink->OnDone(*std::move(tell.response));
+  }
+  return absl::OkStatus();
+}
+
+std::unique_ptr<Sequence> Replica::Cancel(uint64_t id) {
+  std::unique_ptr<Sequence> cancelled;
+  {
+    MutexLock lock(&mutex_);
+    cancelled = scheduler_.Cancel(id);
+  }
+  if (cancelled) Pump();
+  return cancelled;
+}
+
+std::vector<std::unique_ptr<Sequence>> Replica::Close() {
+  MutexLock lock(&mutex_);
+  closed_ = true;
+  return scheduler_.Abandon();
+}
+
+Replica::Load Replica::load() const {
+  MutexLock lock(&mutex_);
+  return {.running = scheduler_.running(),
+          .waiting = scheduler_.waiting(),
+          .work_left = scheduler_.work_left(),
+          .kv_positions_used = scheduler_.kv_positions_used(),
+          .steps = scheduler_.steps()};
+}
+
+}  // namespace unmask

@@ -1,0 +1,69 @@
+// One connection of one replica: its scheduler and the step in flight. A replica that comes back is a new Replica.
+//
+// Thread-safe. Its mutex is never held while a sink is called; it is while the sender queues a message, to keep their order.
+#ifndef UNMASK_COORDINATOR_REPLICA_H_
+#define UNMASK_COORDINATOR_REPLICA_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "base/mutex.h"
+#include "coordinator/scheduler.h"
+#include "unmask/internal/v1/replica.pb.h"
+
+namespace unmask {
+
+class Replica {
+ public:
+  // Queues a message on the replica's stream; must not block, and may be called from any thread.
+  using Sender = std::function<void(const internal::v1::CoordinatorMessage&)>;
+
+  Replica(uint64_t epoch, internal::v1::ReplicaDescription description, internal::v1::ReplicaReady ready, Sender sender);
+
+  uint64_t epoch() const { return epoch_; }
+  const internal::v1::ReplicaDescription& description() const { return description_; }
+  const std::string& numerics() const { return ready_.numerics(); }
+  const internal::v1::ReplicaReady& ready() const { return ready_; }
+
+  // Takes a sequence and plans it as soon as no step is in flight. As Scheduler::Admit; UNAVAILABLE after Close.
+  absl::Status Admit(std::unique_ptr<Sequence>& sequence);
+
+  // Applies a result, tells the sinks, and sends the next step. An error means that the replica broke the protocol: the caller
+  // drops it. Results of another epoch are ignored.
+  absl::Status OnResult(const internal::v1::StepResult& result);
+
+  // Null when it is not here; else the sequence, whose sink was not told.
+  std::unique_ptr<Sequence> Cancel(uint64_t id);
+
+  // The connection is gone: nothing is sent any more. As Scheduler::Abandon.
+  std::vector<std::unique_ptr<Sequence>> Close();
+
+  struct Load {
+    int running = 0;
+    int waiting = 0;
+    int64_t work_left = 0;
+    int64_t kv_positions_used = 0;
+    uint64_t steps = 0;
+  };
+  Load load() const;
+
+ private:
+  // Plans and sends while there is something to do. Called without the mutex.
+  void Pump();
+
+  const uint64_t epoch_;
+  const internal::v1::ReplicaDescription description_;
+  const internal::v1::ReplicaReady ready_;
+  const Sender sender_;
+
+  mutable Mutex mutex_;
+  Scheduler scheduler_ ABSL_GUARDED_BY(mutex_);
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace unmask
+
+#endif  // UNMASK_COORDINATOR_REPLICA_H_

@@ -1,0 +1,199 @@
+#include "coordinator/scheduler.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "coordinator/errors.h"
+
+namespace unmask {
+
+using internal::v1::Step;
+using internal::v1::StepResult;
+
+namespace {
+
+bool Interactive(const Sequence& sequence) { return sequence.spec().priority != v1::PRIORITY_BATCH; }
+
+}  // namespace
+
+absl::Status Scheduler::Admit(std::unique_ptr<Sequence>& sequence) {
+  if (sequence->KvPositions() > limits_.kv_positions) {
+    return ServiceError(absl::StatusCode::kResourceExhausted, kOverloaded, "the sequence exceeds the replica's K/V memory",
+                        {{"positions", absl::StrCat(sequence->KvPositions())},
+                         {"kv_positions", absl::StrCat(limits_.kv_positions)}});
+  }
+  auto place = waiting_.end();
+  if (Interactive(*sequence)) {
+    place = std::find_if(waiting_.begin(), waiting_.end(), [](const auto& other) { return !Interactive(*other); });
+  }
+  waiting_.insert(place, std::move(sequence));
+  return absl::OkStatus();
+}
+
+void Scheduler::StartWaiting() {
+  // Strictly in order: the first in line waits for room, so a long sequence is not starved by short ones.
+  while (!waiting_.empty() && kv_used_ + waiting_.front()->KvPositions() <= limits_.kv_positions) {
+    kv_used_ += waiting_.front()->KvPositions();
+    running_.push_back(std::move(waiting_.front()));
+    waiting_.pop_front();
+  }
+}
+
+std::vector<Sequence*> Scheduler::ChooseWindows() {
+  std::vector<Sequence*> chosen;
+  // A suspect goes alone, so that a death convicts or clears it and nobody else.
+  for (const auto& sequence : running_) {
+    if (sequence->suspect) return {sequence.get()};
+  }
+  int64_t rows = 0;
+  for (const auto& sequence : running_) {
+    const int64_t next = sequence->NextRows();
+    if (!chosen.empty() && rows + next > limits_.max_rows) continue;
+    chosen.push_back(sequence.get());
+    rows += next;
+  }
+  return chosen;
+}
+
+std::optional<Step> Scheduler::Plan(std::vector<Sequence*>* started) {
+  if (step_in_flight_) return std::nullopt;
+  StartWaiting();
+  if (running_.empty()) return std::nullopt;
+  Step step;
+  step.set_id(++steps_);
+  in_step_.clear();
+  for (Sequence* sequence : ChooseWindows()) {
+    internal::v1::Window* window = step.add_windows();
+    *window = sequence->PlanWindow();
+    in_step_.push_back({.sequence = sequence->id(),
+                        .sampled = window->sample_size(),
+                        .margin = window->sampling().margin(),
+                        .entropy = window->sampling().entropy()});
+    if (!std::exchange(sequence->started, true)) started->push_back(sequence);
+  }
+  step.mutable_release()->Add(releases_.begin(), releases_.end());
+  releases_.clear();
+  step_in_flight_ = true;
+  return step;
+}
+
+// Whether an answer has all that its step asked for, and only tokens that exist.
+absl::Status Scheduler::Check(const StepResult& result) const {
+  if (!step_in_flight_ || result.id() != steps_) {
+    return absl::InvalidArgumentError(absl::StrCat("a result for step ", result.id(), ", which is not in flight"));
+  }
+  if (!result.error().empty()) return absl::InternalError(absl::StrCat("the replica refused a step: ", result.error()));
+  if (result.candidates_size() != static_cast<int>(in_step_.size())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("candidates for ", result.candidates_size(), " windows, not ", in_step_.size()));
+  }
+  for (size_t i = 0; i < in_step_.size(); ++i) {
+    const WindowInFlight& window = in_step_[i];
+    const internal::v1::Candidates& candidates = result.candidates(i);
+    if (candidates.not_finite()) continue;
+    if (candidates.tokens_size() != window.sampled || candidates.confidences_size() != window.sampled ||
+        (window.margin && candidates.margins_size() != window.sampled) ||
+        (window.entropy && candidates.entropies_size() != window.sampled)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("candidates for ", candidates.tokens_size(), " positions, not ", window.sampled));
+    }
+    for (int32_t token : candidates.tokens()) {
+      if (token < 0 || token >= embedding_size_) {
+        return absl::InvalidArgumentError(absl::StrCat("proposed token ", token, " is not in [0, ", embedding_size_, ")"));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<Scheduler::Progress>> Scheduler::Apply(const StepResult& result) {
+  UNMASK_RETURN_IF_ERROR(Check(result));
+  absl::flat_hash_map<uint64_t, int> window_of;
+  for (size_t i = 0; i < in_step_.size(); ++i) window_of[in_step_[i].sequence] = i;
+
+  step_in_flight_ = false;
+  std::vector<Progress> progress;
+  Sequences took_part;
+  Sequences others;
+  for (auto& sequence : running_) {
+    const auto window = window_of.find(sequence->id());
+    if (window == window_of.end()) {
+      others.push_back(std::move(sequence));
+      continue;
+    }
+    sequence->suspect = false;  // It survived a step.
+    Progress& step = progress.emplace_back();
+    step.sequence = sequence.get();
+    absl::StatusOr<StepOutcome> outcome = sequence->Advance(result.candidates(window->second));
+    step.status = outcome.status();
+    if (outcome.ok()) step.events = std::move(outcome->events);
+    if (!outcome.ok() || sequence->done()) {
+      kv_used_ -= sequence->KvPositions();
+      releases_.push_back(sequence->id());
+      step.over = std::move(sequence);
+    } else {
+      took_part.push_back(std::move(sequence));
+    }
+  }
+  running_ = std::move(others);
+  std::move(took_part.begin(), took_part.end(), std::back_inserter(running_));
+  in_step_.clear();
+  return progress;
+}
+
+std::unique_ptr<Sequence> Scheduler::Cancel(uint64_t id) {
+  const auto has_id = [id](const auto& sequence) { return sequence->id() == id; };
+  if (auto it = std::find_if(waiting_.begin(), waiting_.end(), has_id); it != waiting_.end()) {
+    std::unique_ptr<Sequence> sequence = std::move(*it);
+    waiting_.erase(it);
+    return sequence;
+  }
+  if (auto it = std::find_if(running_.begin(), running_.end(), has_id); it != running_.end()) {
+    std::unique_ptr<Sequence> sequence = std::move(*it);
+    running_.erase(it);
+    kv_used_ -= sequence->KvPositions();
+    releases_.push_back(id);
+    return sequence;
+  }
+  return nullptr;
+}
+
+std::vector<uint64_t> Scheduler::TakeReleases() { return std::exchange(releases_, {}); }
+
+std::vector<std::unique_ptr<Sequence>> Scheduler::Abandon() {
+  for (const auto& sequence : running_) {
+    ++sequence->replays;
+    const bool in_step = std::any_of(in_step_.begin(), in_step_.end(),
+                                     [&](const auto& window) { return window.sequence == sequence->id(); });
+    if (!step_in_flight_ || !in_step) continue;
+    sequence->suspect = true;
+    if (in_step_.size() == 1) ++sequence->deaths_alone;
+  }
+  std::vector<std::unique_ptr<Sequence>> abandoned;
+  for (Sequences* sequences : {&running_, &waiting_}) {
+    for (auto& sequence : *sequences) {
+      sequence->LoseKv();
+      abandoned.push_back(std::move(sequence));
+    }
+    sequences->clear();
+  }
+  std::sort(abandoned.begin(), abandoned.end(), [](const auto& a, const auto& b) { return a->id() < b->id(); });
+  in_step_.clear();
+  releases_.clear();
+  kv_used_ = 0;
+  step_in_flight_ = false;
+  return abandoned;
+}
+
+int64_t Scheduler::work_left() const {
+  int64_t work = 0;
+  for (const Sequences* sequences : {&running_, &waiting_}) {
+    for (const auto& sequence : *sequences) work += sequence->WorkLeft();
+  }
+  return work;
+}
+
+}  // namespace unmask

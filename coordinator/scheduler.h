@@ -1,0 +1,92 @@
+// Decides what one replica does next. Holds no thread, clock, lock or socket: the owner serialises calls and alternates
+// Plan() and Apply().
+#ifndef UNMASK_COORDINATOR_SCHEDULER_H_
+#define UNMASK_COORDINATOR_SCHEDULER_H_
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "coordinator/sequence.h"
+#include "unmask/internal/v1/replica.pb.h"
+
+namespace unmask {
+
+// What the replica can hold.
+struct ReplicaLimits {
+  int64_t kv_positions = 0;  // Canvas positions with K/V; reserved for a sequence's whole life.
+  int64_t max_rows = 0;      // Of one step; a window is never split, so a lone larger one is sent all the same.
+};
+
+class Scheduler {
+ public:
+  Scheduler(ReplicaLimits limits, int32_t embedding_size) : limits_(limits), embedding_size_(embedding_size) {}
+
+  // What Apply hands back: a sequence that did a step, and the sequence itself once it is over.
+  struct Progress {
+    Sequence* sequence = nullptr;                // Valid until the next call.
+    std::vector<v1::GenerateStreamResponse> events;
+    std::unique_ptr<Sequence> over;              // Done or failed: no longer the scheduler's.
+    absl::Status status;                         // Of `over`.
+  };
+
+  // Queues a sequence, by priority and then in order. RESOURCE_EXHAUSTED, and the sequence is left with the caller, when its
+  // K/V would not fit even alone.
+  absl::Status Admit(std::unique_ptr<Sequence>& sequence);
+
+  // The next step, or nothing when there is nothing to do or a step is in flight. Sequences whose first step this is are
+  // added to `started`.
+  std::optional<internal::v1::Step> Plan(std::vector<Sequence*>* started);
+
+  // The result of the step in flight, one Candidates for each of its windows. INVALID_ARGUMENT when it does not fit the step:
+  // nothing was applied, and the replica cannot be trusted.
+  absl::StatusOr<std::vector<Progress>> Apply(const internal::v1::StepResult& result);
+
+  // Forgets a sequence; its K/V is freed before the next step. Null when it is not here. A result in flight for it is ignored.
+  std::unique_ptr<Sequence> Cancel(uint64_t id);
+
+  // K/V of cancelled and finished sequences, when no step is due that would carry it.
+  std::vector<uint64_t> TakeReleases();
+
+  // The replica is gone: hands back all sequences, in order of arrival, ready to go on elsewhere. Those that were in its last
+  // step are suspects; a lone one is charged with the death.
+  std::vector<std::unique_ptr<Sequence>> Abandon();
+
+  int running() const { return static_cast<int>(running_.size()); }
+  int waiting() const { return static_cast<int>(waiting_.size()); }
+  bool empty() const { return running_.empty() && waiting_.empty(); }
+  bool step_in_flight() const { return step_in_flight_; }
+  int64_t kv_positions_used() const { return kv_used_; }
+  uint64_t steps() const { return steps_; }
+  int64_t work_left() const;
+
+ private:
+  using Sequences = std::deque<std::unique_ptr<Sequence>>;
+
+  void StartWaiting();                        // Moves sequences to running_ as far as K/V lasts.
+  std::vector<Sequence*> ChooseWindows();     // Whose next windows share the next step.
+
+  const ReplicaLimits limits_;
+  const int32_t embedding_size_;
+  Sequences waiting_;  // Interactive before batch, each in order of arrival.
+  Sequences running_;  // Hold K/V. The next step starts with the first; those that took part go to the end.
+  struct WindowInFlight {
+    uint64_t sequence = 0;
+    int sampled = 0;
+    bool margin = false;
+    bool entropy = false;
+  };
+  absl::Status Check(const internal::v1::StepResult& result) const;
+  std::vector<WindowInFlight> in_step_;  // Of the step in flight, window for window.
+  std::vector<uint64_t> releases_;
+  int64_t kv_used_ = 0;
+  uint64_t steps_ = 0;
+  bool step_in_flight_ = false;
+};
+
+}  // namespace unmask
+
+#endif  // UNMASK_COORDINATOR_SCHEDULER_H_
