@@ -1,0 +1,190 @@
+#include "cluster/supervisor.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/exit_codes.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "cluster/marked_processes.h"
+
+namespace unmask {
+namespace {
+
+constexpr absl::Duration kKillLimit = absl::Seconds(2);
+constexpr size_t kLongestLine = 16384;  // What is longer comes in pieces.
+
+// The message of a line that base/log.h wrote as an error ("20:01:02.123 E worker/1: message"), else nothing.
+absl::string_view ErrorMessage(absl::string_view line) {
+  if (line.size() < 15 || line[2] != ':' || line.substr(12, 3) != " E ") return {};
+  line.remove_prefix(15);
+  const size_t colon = line.find(": ");
+  return colon == absl::string_view::npos ? line : line.substr(colon + 2);
+}
+
+bool NeverAgain(int exit_code) { return exit_code == kExitData || exit_code == kExitConfig; }
+
+}  // namespace
+
+Supervisor::Supervisor(EventLoop* loop, const RuntimeDirectory* runtime, SupervisorOptions options)
+    : loop_(loop),
+      runtime_(runtime),
+      options_(std::move(options)),
+      backoff_(options_.backoff),
+      random_(static_cast<unsigned>(absl::ToUnixNanos(absl::Now()) ^ getpid())) {}
+
+Supervisor::~Supervisor() {
+  if (timer_.has_value()) loop_->Cancel(*timer_);
+  if (state_ != State::kRunning) return;
+  loop_->OnExit(pid_, [](int) {});
+  Sweep();
+}
+
+absl::Duration Supervisor::age() const {
+  if (state_ != State::kRunning) return absl::ZeroDuration();
+  return absl::FromChrono(std::chrono::steady_clock::now() - started_);
+}
+
+void Supervisor::Start() { Launch(); }
+
+void Supervisor::Launch() {
+  timer_.reset();
+  const std::string life = absl::StrCat("/", options_.name, ".", incarnation_.restarts);
+  incarnation_.directory = runtime_->path() + life;
+  incarnation_.shared_memory = runtime_->shared_memory() + life;
+  for (const std::string& folder : {incarnation_.directory, incarnation_.shared_memory}) {
+    if (mkdir(folder.c_str(), 0700) == 0 || errno == EEXIST) continue;
+    return End({kExitConfig, std::string(absl::ErrnoToStatus(errno, folder).message())});
+  }
+  absl::StatusOr<Command> command = options_.command(incarnation_);
+  if (!command.ok()) return End({kExitConfig, std::string(command.status().message())});
+  command->environment.emplace_back(kMarkVariable, incarnation_.directory);
+
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return End({kExitSoftware, "out of file descriptors"});
+  fcntl(ends[1], F_SETFL, 0);  // The child's end blocks: a slow reader must not cost it lines.
+  const absl::StatusOr<pid_t> pid = StartProcess(*command, ends[1]);
+  close(ends[1]);
+  if (!pid.ok()) {
+    close(ends[0]);
+    return End({kExitConfig, absl::StrCat("cannot start ", options_.name, ": ", pid.status().message())});
+  }
+  pid_ = *pid;
+  output_ = ends[0];
+  state_ = State::kRunning;
+  started_ = std::chrono::steady_clock::now();
+  last_line_.clear();
+  last_error_.clear();
+  loop_->WatchFd(output_, [this] { ReadOutput(); });
+  loop_->OnExit(pid_, [this](int wait_status) { Exited(wait_status); });
+}
+
+// False when there is nothing to read now.
+bool Supervisor::ReadOutput() {
+  char buffer[4096];
+  const ssize_t got = read(output_, buffer, sizeof(buffer));
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+  if (got <= 0) {  // All of them closed it; how they ended, Exited() will hear.
+    CloseOutput();
+    return false;
+  }
+  absl::string_view rest(buffer, static_cast<size_t>(got));
+  for (size_t end; (end = rest.find('\n')) != absl::string_view::npos; rest.remove_prefix(end + 1)) {
+    absl::StrAppend(&partial_line_, rest.substr(0, end));
+    TakeLine(partial_line_);
+    partial_line_.clear();
+  }
+  absl::StrAppend(&partial_line_, rest);
+  if (partial_line_.size() >= kLongestLine) TakeLine(std::exchange(partial_line_, ""));
+  return true;
+}
+
+void Supervisor::CloseOutput() {
+  if (output_ < 0) return;
+  loop_->UnwatchFd(output_);
+  close(output_);
+  output_ = -1;
+}
+
+void Supervisor::TakeLine(absl::string_view line) {
+  if (line.empty()) return;
+  last_line_ = std::string(line);
+  if (const absl::string_view message = ErrorMessage(line); !message.empty()) last_error_ = std::string(message);
+  if (options_.on_line) options_.on_line(line);
+}
+
+void Supervisor::Sweep() {
+  // Itself first: a mark can only be read once the program is executed.
+  if (pid_ > 0) kill(pid_, SIGKILL);
+  if (!KillMarked(incarnation_.directory, kKillLimit)) {
+    LogWarning(options_.name, ": some of its processes do not die");
+  }
+  while (output_ >= 0 && ReadOutput()) {  // Its last words.
+  }
+  CloseOutput();
+  TakeLine(std::exchange(partial_line_, ""));
+  std::error_code ignored;
+  std::filesystem::remove_all(incarnation_.directory, ignored);
+  std::filesystem::remove_all(incarnation_.shared_memory, ignored);
+  pid_ = 0;
+}
+
+void Supervisor::Exited(int wait_status) {
+  const absl::Duration ran = age();
+  pid_ = 0;
+  Sweep();
+  state_ = State::kIdle;
+  if (timer_.has_value()) loop_->Cancel(*timer_);
+  timer_.reset();
+
+  const int exit_code = ExitCodeFromWait(wait_status);
+  const std::string how = DescribeWait(wait_status);
+  if (stopping_ || NeverAgain(exit_code)) {
+    return End({exit_code, !last_error_.empty() ? last_error_ : !last_line_.empty() ? last_line_ : how});
+  }
+  const absl::Duration wait = backoff_.Next(ran, std::uniform_real_distribution<>(0, 1)(random_));
+  ++incarnation_.restarts;
+  LogWarning(options_.name, " ended with ", how, "; start ", incarnation_.restarts + 1, " follows in ",
+             absl::FormatDuration(absl::Trunc(wait, absl::Milliseconds(1))));
+  state_ = State::kWaiting;
+  timer_ = loop_->After(wait, [this] { Launch(); });
+}
+
+void Supervisor::Stop(absl::Duration grace) {
+  stopping_ = true;
+  if (state_ == State::kEnded) return;
+  if (timer_.has_value()) loop_->Cancel(*timer_);
+  timer_.reset();
+  if (state_ != State::kRunning) return End({kExitOk, "stopped while it was down"});
+  const pid_t rank_zero = FindRankZero(incarnation_.directory);
+  kill(rank_zero > 0 ? rank_zero : pid_, SIGTERM);
+  if (grace == absl::InfiniteDuration()) return;
+  timer_ = loop_->After(grace, [this] {
+    timer_.reset();
+    kill(pid_, SIGKILL);  // Exited() sweeps up the rest.
+    KillMarked(incarnation_.directory, kKillLimit);
+  });
+}
+
+void Supervisor::Restart(absl::string_view reason) {
+  if (state_ != State::kRunning) return;
+  LogWarning(options_.name, " is killed: ", reason);
+  kill(pid_, SIGKILL);
+  KillMarked(incarnation_.directory, kKillLimit);
+}
+
+void Supervisor::End(const Ending& ending) {
+  state_ = State::kEnded;
+  if (options_.on_ended) options_.on_ended(ending);
+}
+
+}  // namespace unmask

@@ -1,0 +1,100 @@
+#include "cluster/worker_command.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+
+namespace unmask {
+namespace {
+
+// Measured with Open MPI 4.1.4: a killed mpirun leaves its session directory and its ranks' shared memory behind, so
+// both lie where the supervisor sweeps; a broken network goes unnoticed with the default keepalive, and is found in 5 s
+// with this.
+std::vector<std::string> MpirunArguments(const WorkerOptions& options, const Incarnation& incarnation) {
+  const std::string ranks = absl::StrCat(options.tensor_parallel);
+  std::vector<std::string> argv = {"mpirun", "--quiet", "-n", ranks, "--oversubscribe", "--bind-to", "none"};
+  const auto set = [&argv](const std::string& name, const std::string& value) {
+    argv.insert(argv.end(), {"--mca", name, value});
+  };
+  set("pml", "ob1");
+  set("btl", "self,vader,tcp");
+  set("mpi_yield_when_idle", "1");
+  set("orte_tmpdir_base", incarnation.directory);
+  set("btl_vader_backing_directory", incarnation.shared_memory);
+  set("btl_vader_single_copy_mechanism", "none");  // Needs rights (ptrace) that containers withhold.
+  set("oob_tcp_keepalive_time", "2");
+  set("oob_tcp_keepalive_intvl", "1");
+  set("oob_tcp_keepalive_probes", "3");
+  if (options.hosts.empty()) {
+    argv.insert(argv.end(), {"--host", absl::StrCat("localhost:", ranks)});
+    set("plm", "isolated");  // No remote shell, no batch system.
+    set("oob_tcp_if_include", "lo");
+    set("btl_tcp_if_include", "lo");
+  } else {
+    argv.insert(argv.end(), {"--host", options.hosts, "-x", "OMP_WAIT_POLICY", "-x", "OMP_NUM_THREADS"});
+  }
+  return argv;
+}
+
+}  // namespace
+
+Command WorkerCommand(const WorkerOptions& options, const Incarnation& incarnation) {
+  Command command;
+  if (options.tensor_parallel > 1 || !options.hosts.empty()) {
+    command.argv = MpirunArguments(options, incarnation);
+    command.environment = {{"OMPI_ALLOW_RUN_AS_ROOT", "1"}, {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}};
+  }
+  // A rank that waits must not spin: on a shared machine that makes every other rank ten times slower.
+  command.environment.emplace_back("OMP_WAIT_POLICY", "passive");
+  command.environment.emplace_back("OMP_NUM_THREADS", absl::StrCat(options.threads));
+
+  command.argv.insert(
+      command.argv.end(),
+      {options.program, "--coordinator", options.coordinator, "--name", options.name, "--model", options.model,
+       "--model-name", options.model_name, "--dtype", options.dtype, "--device", options.device, "--threads",
+       absl::StrCat(options.threads), "--restarts", absl::StrCat(incarnation.restarts), "--launcher-pid", kOwnPid});
+  if (!options.kv_memory.empty()) command.argv.insert(command.argv.end(), {"--kv-memory", options.kv_memory});
+  return command;
+}
+
+absl::StatusOr<int> RanksOfOneHost(const std::string& hosts, int ranks) {
+  if (hosts.empty()) return ranks;
+  int most = 0;
+  int64_t slots = 0;
+  for (const absl::string_view host : absl::StrSplit(hosts, ',')) {
+    const std::pair<absl::string_view, absl::string_view> parts = absl::StrSplit(host, absl::MaxSplits(':', 1));
+    int count = 1;
+    const bool counted = parts.second.empty() ? !absl::StrContains(host, ':') : absl::SimpleAtoi(parts.second, &count);
+    if (parts.first.empty() || !counted || count < 1 || count > 4096) {
+      return absl::InvalidArgumentError(absl::StrCat("hosts: '", host, "' is not HOST or HOST:RANKS"));
+    }
+    most = std::max(most, count);
+    slots += count;
+  }
+  if (slots < ranks) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("hosts: room for ", slots, " ranks, but tensor_parallel is ", ranks));
+  }
+  return std::min(most, ranks);
+}
+
+int AllowedCores() {
+  cpu_set_t allowed;
+  double cores = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
+  // "200000 100000": 0.2 s of processor time in every 0.1 s; or "max 100000".
+  std::ifstream quota_file("/sys/fs/cgroup/cpu.max");
+  double quota, period;
+  if (quota_file >> quota >> period && quota > 0 && period > 0) cores = std::min(cores, std::ceil(quota / period));
+  return std::max(1, static_cast<int>(cores));
+}
+
+}  // namespace unmask

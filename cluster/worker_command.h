@@ -1,0 +1,38 @@
+// How the ranks of one replica are started.
+#ifndef UNMASK_CLUSTER_WORKER_COMMAND_H_
+#define UNMASK_CLUSTER_WORKER_COMMAND_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "cluster/process.h"
+#include "cluster/supervisor.h"
+
+namespace unmask {
+
+struct WorkerOptions {
+  std::string program;      // Path of unmask-worker, the same on every host.
+  std::string coordinator;  // host:port of its fleet port.
+  std::string name;         // Of the replica; stable over restarts.
+  std::string model;        // Checkpoint folder, the same on every host.
+  std::string model_name;
+  std::string dtype = "auto";
+  std::string device = "cpu";
+  std::string kv_memory;    // Empty: the worker decides.
+  std::string hosts;        // "a:4,b:4", as mpirun --host takes it; empty: all ranks here.
+  int tensor_parallel = 1;  // Ranks.
+  int threads = 1;          // Of each rank.
+};
+
+// mpirun and the worker, or the worker alone where one rank here is all.
+Command WorkerCommand(const WorkerOptions& options, const Incarnation& incarnation);
+
+// The most ranks that `hosts` puts on one host; INVALID_ARGUMENT if it is malformed or has fewer slots than `ranks`.
+absl::StatusOr<int> RanksOfOneHost(const std::string& hosts, int ranks);
+
+// Processor cores that this process may use: its affinity mask, and the quota of its control group. At least 1.
+int AllowedCores();
+
+}  // namespace unmask
+
+#endif  // UNMASK_CLUSTER_WORKER_COMMAND_H_
