@@ -1,0 +1,272 @@
+#include "coordinator/fleet.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "coordinator/errors.h"
+#include "coordinator/shard_plan.h"
+#include "google/protobuf/util/message_differencer.h"
+
+namespace unmask {
+
+using internal::v1::ReplicaDescription;
+using internal::v1::ReplicaReady;
+
+namespace {
+
+// A request that killed this many replicas while it was alone on them is to blame.
+constexpr int kConvictingDeaths = 3;
+
+}  // namespace
+
+Fleet::Fleet(FleetOptions options) : options_(std::move(options)) {}
+
+absl::Status Fleet::Check(const ReplicaDescription& description) const {
+  if (description.model() != options_.model_name) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the replica has model \"", description.model(), "\", this service \"", options_.model_name, "\""));
+  }
+  if (description.name().empty()) return absl::FailedPreconditionError("the replica has no name");
+  const internal::v1::ModelShape& shape = description.shape();
+  if (shape.embedding_size() < 1 || shape.vocab_size() < 1 || shape.max_sequence_length() < 1 || shape.mask_token_id() < 0 ||
+      shape.mask_token_id() >= shape.embedding_size() || shape.eos_token_id() < 0 ||
+      shape.eos_token_id() >= shape.embedding_size()) {
+    return absl::FailedPreconditionError("the replica's model shape is out of bounds");
+  }
+  UNMASK_RETURN_IF_ERROR(CheckShardPlan(description));
+  if (options_.tokenizer && options_.tokenizer->size() > shape.embedding_size()) {
+    return absl::FailedPreconditionError(absl::StrCat("the tokenizer has ", options_.tokenizer->size(),
+                                                      " ids, the model's embedding ", shape.embedding_size(), " rows"));
+  }
+  if (options_.eot && (*options_.eot < 0 || *options_.eot >= shape.embedding_size())) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the end-of-turn id ", *options_.eot, " is not in [0, ", shape.embedding_size(), ")"));
+  }
+  if (model_ && !google::protobuf::util::MessageDifferencer::Equals(model_->shape, shape)) {
+    return absl::FailedPreconditionError("the replica's model has another shape than the one that is served");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> Fleet::Attach(const ReplicaDescription& description) {
+  MutexLock lock(&mutex_);
+  UNMASK_RETURN_IF_ERROR(Check(description));
+  Member& member = members_[description.name()];
+  v1::ReplicaStatus& status = member.status;
+  if (status.state() != v1::REPLICA_STATE_UNSPECIFIED && status.state() != v1::REPLICA_STATE_DOWN) {
+    return absl::AlreadyExistsError(absl::StrCat("a replica named \"", description.name(), "\" is connected"));
+  }
+  status.Clear();
+  status.set_name(description.name());
+  status.set_state(v1::REPLICA_STATE_STARTING);
+  status.set_model(description.model());
+  status.set_launcher_pid(description.launcher_pid());
+  *status.mutable_ranks() = description.ranks();
+  status.set_epoch(++last_epoch_);
+  status.set_restarts(description.restarts());
+  member.description = description;
+  return last_epoch_;
+}
+
+Fleet::Member* Fleet::Find(uint64_t epoch) {
+  for (auto& [name, member] : members_) {
+    if (member.status.epoch() == epoch && member.status.state() != v1::REPLICA_STATE_DOWN) return &member;
+  }
+  return nullptr;
+}
+
+const Fleet::Member* Fleet::Find(uint64_t epoch) const { return const_cast<Fleet*>(this)->Find(epoch); }
+
+void Fleet::Loading(uint64_t epoch, const v1::LoadingProgress& progress) {
+  MutexLock lock(&mutex_);
+  if (Member* member = Find(epoch)) *member->status.mutable_loading() = progress;
+}
+
+absl::StatusOr<std::shared_ptr<Replica>> Fleet::Ready(uint64_t epoch, const ReplicaReady& ready, Replica::Sender sender) {
+  if (ready.kv_positions() < 1 || ready.max_rows() < 1 || ready.numerics().empty()) {
+    return absl::FailedPreconditionError("the replica announced no K/V memory, rows or numerics");
+  }
+  std::shared_ptr<Replica> replica;
+  std::vector<std::unique_ptr<Sequence>> waiting;
+  {
+    MutexLock lock(&mutex_);
+    Member* member = Find(epoch);
+    if (member == nullptr || member->replica) {
+      return absl::FailedPreconditionError("the replica is not one that is starting");
+    }
+    UNMASK_RETURN_IF_ERROR(Check(member->description));  // Another one may have become the measure meanwhile.
+    replica = std::make_shared<Replica>(epoch, member->description, ready, std::move(sender));
+    member->replica = replica;
+    member->status.set_state(v1::REPLICA_STATE_READY);
+    member->status.set_numerics(ready.numerics());
+    member->status.clear_loading();
+    member->status.set_kv_positions(ready.kv_positions());
+    if (ready.ranks_size() == member->status.ranks_size()) *member->status.mutable_ranks() = ready.ranks();
+    if (!model_) {
+      model_ = std::make_shared<ServedModel>(ServedModel{.name = options_.model_name,
+                                                         .shape = member->description.shape(),
+                                                         .tokenizer = options_.tokenizer,
+                                                         .eot = options_.eot});
+    }
+    waiting = std::exchange(waiting_, {});
+  }
+  for (auto& sequence : waiting) {
+    const std::shared_ptr<SequenceSink> sink = sequence->sink;
+    const absl::Status placed = Place(std::move(sequence));
+    if (!placed.ok() && sink) sink->OnDone(placed);
+  }
+  return replica;
+}
+
+void Fleet::Drain(uint64_t epoch) {
+  MutexLock lock(&mutex_);
+  if (Member* member = Find(epoch)) member->status.set_state(v1::REPLICA_STATE_DRAINING);
+}
+
+bool Fleet::Idle(uint64_t epoch) const {
+  std::shared_ptr<Replica> replica;
+  {
+    MutexLock lock(&mutex_);
+    const Member* member = Find(epoch);
+    if (member == nullptr || !member->replica) return true;
+    replica = member->replica;
+  }
+  const Replica::Load load = replica->load();
+  return load.running + load.waiting == 0;
+}
+
+void Fleet::Detach(uint64_t epoch) {
+  std::shared_ptr<Replica> replica;
+  {
+    MutexLock lock(&mutex_);
+    Member* member = Find(epoch);
+    if (member == nullptr) return;
+    replica = std::exchange(member->replica, nullptr);
+    member->status.set_state(v1::REPLICA_STATE_DOWN);
+    member->status.clear_ranks();
+    member->status.clear_loading();
+  }
+  if (!replica) return;
+  for (auto& sequence : replica->Close()) {
+    const std::shared_ptr<SequenceSink> sink = sequence->sink;
+    absl::Status status;
+    if (sequence->deaths_alone >= kConvictingDeaths) {
+      status = ServiceError(absl::StatusCode::kInternal, kPoisonRequest, "the request killed every replica that it was given",
+                            {{"replays", absl::StrCat(sequence->replays)}});
+      LogError("sequence ", sequence->id(), " killed ", sequence->deaths_alone, " replicas on its own: failed as poison");
+    } else {
+      status = Place(std::move(sequence));
+    }
+    if (!status.ok() && sink) sink->OnDone(status);
+  }
+}
+
+std::shared_ptr<const ServedModel> Fleet::model() const {
+  MutexLock lock(&mutex_);
+  return model_;
+}
+
+bool Fleet::AnyReady() const {
+  MutexLock lock(&mutex_);
+  for (const auto& [name, member] : members_) {
+    if (member.status.state() == v1::REPLICA_STATE_READY) return true;
+  }
+  return false;
+}
+
+uint64_t Fleet::NextSequenceId() {
+  MutexLock lock(&mutex_);
+  return ++last_sequence_;
+}
+
+// The ready replica with the least work left, of the sequence's numerics if it has begun.
+std::shared_ptr<Replica> Fleet::Choose(const Sequence& sequence) const {
+  std::shared_ptr<Replica> best;
+  int64_t least = 0;
+  for (const auto& [name, member] : members_) {
+    if (member.status.state() != v1::REPLICA_STATE_READY) continue;
+    if (sequence.started && member.replica->numerics() != sequence.numerics) continue;
+    const int64_t work = member.replica->load().work_left;
+    if (!best || work < least) {
+      best = member.replica;
+      least = work;
+    }
+  }
+  return best;
+}
+
+absl::Status Fleet::Place(std::unique_ptr<Sequence> sequence) {
+  while (true) {
+    std::shared_ptr<Replica> replica;
+    {
+      MutexLock lock(&mutex_);
+      replica = Choose(*sequence);
+      if (!replica) {
+        waiting_.push_back(std::move(sequence));
+        return absl::OkStatus();
+      }
+    }
+    const absl::Status admitted = replica->Admit(sequence);
+    if (!absl::IsUnavailable(admitted)) return admitted;  // Unavailable: it died just now; choose again.
+  }
+}
+
+absl::Status Fleet::Submit(std::unique_ptr<Sequence> sequence) { return Place(std::move(sequence)); }
+
+std::vector<std::shared_ptr<Replica>> Fleet::Replicas() const {
+  MutexLock lock(&mutex_);
+  std::vector<std::shared_ptr<Replica>> replicas;
+  for (const auto& [name, member] : members_) {
+    if (member.replica) replicas.push_back(member.replica);
+  }
+  return replicas;
+}
+
+bool Fleet::Cancel(uint64_t id) {
+  {
+    MutexLock lock(&mutex_);
+    for (auto it = waiting_.begin(); it != waiting_.end(); ++it) {
+      if ((*it)->id() == id) {
+        waiting_.erase(it);
+        return true;
+      }
+    }
+  }
+  for (const auto& replica : Replicas()) {
+    if (replica->Cancel(id)) return true;
+  }
+  return false;
+}
+
+v1::GetFleetResponse Fleet::Describe() const {
+  v1::GetFleetResponse response;
+  std::vector<std::shared_ptr<Replica>> replicas;
+  {
+    MutexLock lock(&mutex_);
+    response.set_queued(waiting_.size());
+    for (const auto& [name, member] : members_) {
+      *response.add_replicas() = member.status;
+      replicas.push_back(member.replica);
+    }
+  }
+  for (size_t i = 0; i < replicas.size(); ++i) {
+    if (!replicas[i]) continue;
+    const Replica::Load load = replicas[i]->load();
+    response.set_queued(response.queued() + load.waiting);
+    response.mutable_replicas(i)->set_running(load.running);
+    response.mutable_replicas(i)->set_kv_positions_used(load.kv_positions_used);
+    response.mutable_replicas(i)->set_steps(load.steps);
+  }
+  return response;
+}
+
+int Fleet::open_sequences() const {
+  const v1::GetFleetResponse fleet = Describe();
+  int open = fleet.queued();
+  for (const auto& replica : fleet.replicas()) open += replica.running();
+  return open;
+}
+
+}  // namespace unmask
