@@ -1,6 +1,6 @@
-// What the ranks of one replica say to each other. Collectives are called by all ranks in the same order, from one thread a
-// rank. A replica dies as one: a collective that cannot complete ends the process (Open MPI 4.1 offers nothing else), so
-// none returns an error.
+// What the ranks of one replica say to each other. Collectives are called by all ranks in the same order, from one
+// thread a rank. A replica dies as one: a collective that cannot complete ends the process (Open MPI 4.1 offers nothing
+// else), so none returns an error.
 #ifndef UNMASK_CLUSTER_COMMUNICATOR_H_
 #define UNMASK_CLUSTER_COMMUNICATOR_H_
 
@@ -24,8 +24,8 @@ class Communicator {
   // Rank 0's bytes, everywhere. Ranks that wait here for long sleep: an idle replica costs no core.
   virtual void Broadcast(std::string* bytes) = 0;
 
-  // tensor = sum over ranks of tensor, fp32, added in rank order for each element whatever the tensor's size: a row's bits do
-  // not depend on its neighbours.
+  // tensor = sum over ranks of tensor, fp32, added in rank order for each element whatever the tensor's size: a row's
+  // bits do not depend on its neighbours.
   virtual void AllReduceSum(const Tensor& tensor) = 0;
 
   // Every rank's bytes (any sizes), in rank order, everywhere.
@@ -37,8 +37,9 @@ class Communicator {
 // One rank, no library.
 std::unique_ptr<Communicator> SoloCommunicator();
 
-// MPI_COMM_WORLD, initialised here (MPI_THREAD_FUNNELED) and finalised by the destructor. Host memory.
-absl::StatusOr<std::unique_ptr<Communicator>> MpiCommunicator(int* argc, char*** argv);
+// MPI_COMM_WORLD, initialised here (MPI_THREAD_FUNNELED) and finalised by the destructor. Host memory. Ranks of one
+// machine add in shared memory, unless share_memory is false; the bits are the same.
+absl::StatusOr<std::unique_ptr<Communicator>> MpiCommunicator(int* argc, char*** argv, bool share_memory = true);
 
 }  // namespace unmask
 

@@ -22,21 +22,25 @@ function(unmask_binary name)
   target_link_libraries(${name} PRIVATE unmask_options ${ARG_LIBS})
 endfunction()
 
-# unmask_test(NAME SRCS file... LIBS lib... [RANKS n] [ENV name=value...]): a GoogleTest program as one CTest test, bounded in
-# time; with RANKS it runs under mpirun. Test data is found relative to UNMASK_SOURCE_DIR, programs in UNMASK_BIN_DIR.
+# unmask_test(NAME SRCS file... LIBS lib... [RANKS n...] [ENV name=value...]): a GoogleTest program as one CTest test, bounded in
+# time; with RANKS it runs under mpirun, once for each number, as NAME@n. Test data is found relative to UNMASK_SOURCE_DIR,
+# programs in UNMASK_BIN_DIR.
 function(unmask_test name)
-  cmake_parse_arguments(ARG "" "RANKS;TIMEOUT" "SRCS;LIBS;ENV;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SRCS;LIBS;ENV;LABELS;RANKS" ${ARGN})
   add_executable(${name} ${ARG_SRCS})
   target_link_libraries(${name} PRIVATE unmask_options ${ARG_LIBS} GTest::gmock GTest::gtest)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/bin)
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
-  set(command $<TARGET_FILE:${name}>)
+  set(environment "UNMASK_SOURCE_DIR=${CMAKE_SOURCE_DIR};UNMASK_BIN_DIR=${CMAKE_BINARY_DIR}/bin;OMP_WAIT_POLICY=passive;${ARG_ENV}")
   if(ARG_RANKS)
-    set(command ${CMAKE_SOURCE_DIR}/scripts/mpirun.sh ${ARG_RANKS} ${command})
+    foreach(ranks ${ARG_RANKS})
+      add_test(NAME ${name}@${ranks} COMMAND ${CMAKE_SOURCE_DIR}/scripts/mpirun.sh ${ranks} $<TARGET_FILE:${name}>)
+      set_tests_properties(${name}@${ranks} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}" ENVIRONMENT "${environment}")
+    endforeach()
+  else()
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}" ENVIRONMENT "${environment}")
   endif()
-  add_test(NAME ${name} COMMAND ${command})
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}" ENVIRONMENT
-    "UNMASK_SOURCE_DIR=${CMAKE_SOURCE_DIR};UNMASK_BIN_DIR=${CMAKE_BINARY_DIR}/bin;OMP_WAIT_POLICY=passive;${ARG_ENV}")
 endfunction()
