@@ -1,12 +1,12 @@
-// A device's operations, at the height of the model's own: the forward pass (worker/model.cc), batching, sharding and cache
-// policy exist once above it.
+// A device's operations, at the height of the model's own: the forward pass (worker/model.cc), batching, sharding and
+// cache policy exist once above it.
 //
-// Operations are issued in order, return nothing and stick at the first failure, which Synchronize() returns once a step.
-// One thread at a time. Every operation keeps one reduction order per row, whatever the number of rows or threads: a row's
-// bits do not depend on its neighbours.
+// Operations are issued in order, return nothing and stick at the first failure, which Synchronize() returns once a
+// step. One thread at a time. Every operation keeps one reduction order per row, whatever the number of rows or
+// threads: a row's bits do not depend on its neighbours.
 //
-// Element types: the residual stream, matrix products and logits are fp32; what feeds a matrix product (a norm's output,
-// attention's, SwiGLU's) and the K/V are of the compute dtype.
+// Element types: the residual stream, matrix products and logits are fp32; what feeds a matrix product (a norm's
+// output, attention's, SwiGLU's) and the K/V are of the compute dtype.
 #ifndef UNMASK_KERNELS_BACKEND_H_
 #define UNMASK_KERNELS_BACKEND_H_
 
@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "kernels/candidate.h"
 #include "kernels/tensor.h"
 
 namespace unmask {
@@ -72,32 +73,6 @@ struct SampleSpec {
   absl::Span<const int32_t> unconfident;  // Ids with logit -inf in the confidence softmax alone.
 };
 
-// What one rank's vocabulary rows say about one sampled position. Merge() folds records of disjoint ranges, in rank order,
-// and is exact in what decides the token (score, then lowest id).
-struct CandidateRecord {
-  float score;        // Best of logit / temperature + Gumbel noise (the plain logit at temperature 0); -inf: none allowed.
-  float logit;        // Of the best, as the confidence softmax sees it: -inf for an unconfident id.
-  int32_t token;      // The best; ties take the lowest id. -1: none allowed.
-  int32_t not_finite; // A logit (before suppression) was NaN or infinite.
-  // The confidence softmax:
-  float max;          // Largest logit m.
-  float sum;          // Sum of e^(l-m).
-  float weighted;     // Sum of (l-m) e^(l-m).
-  float second;       // Second largest logit (equal to max on a tie); -inf: none.
-};
-
-CandidateRecord EmptyCandidate();
-CandidateRecord Merge(const CandidateRecord& lower_ids, const CandidateRecord& higher_ids);
-
-struct CandidateFigures {
-  int32_t token;
-  float confidence;  // e^(logit - max) / sum
-  float margin;      // Largest minus second largest probability.
-  float entropy;     // ln(sum) - weighted / sum, nats
-  bool not_finite;
-};
-CandidateFigures Figures(const CandidateRecord& record);
-
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -109,8 +84,8 @@ class Backend {
   // Uninitialised memory; never null. RESOURCE_EXHAUSTED when there is none.
   virtual absl::StatusOr<std::unique_ptr<Buffer>> Allocate(int64_t bytes) = 0;
 
-  // Packs the matrix made of `slices` stacked by rows (q over k over v, gate over up). Slices lie in host memory in any DType
-  // and are only read during the call. All have the same number of columns (inputs).
+  // Packs the matrix made of `slices` stacked by rows (q over k over v, gate over up). Slices lie in host memory in any
+  // DType and are only read during the call. All have the same number of columns (inputs).
   virtual absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(absl::Span<const Tensor> slices) = 0;
 
   // Copies a host matrix of any DType to device memory as `dtype` (norm weights as kF32, an embedding table as stored).
@@ -120,8 +95,8 @@ class Backend {
   // table: (vocabulary rows of this rank, hidden), any dtype. out: (tokens, hidden) fp32.
   virtual void Embed(const Tensor& table, absl::Span<const int32_t> tokens, int32_t first_token, const Tensor& out) = 0;
 
-  // out[r] = round(in[r] * rsqrt(mean(in[r]^2) + epsilon)) * weight, both steps in out's dtype as in LLaDA's RMSLayerNorm.
-  // in: fp32. weight: (1, hidden) fp32. out: compute dtype.
+  // out[r] = round(in[r] * rsqrt(mean(in[r]^2) + epsilon)) * weight, both steps in out's dtype as in LLaDA's
+  // RMSLayerNorm. in: fp32. weight: (1, hidden) fp32. out: compute dtype.
   virtual void RmsNorm(const Tensor& in, const Tensor& weight, float epsilon, const Tensor& out) = 0;
 
   // out = in * weight^T. in: (rows, columns of weight) compute dtype. out: (rows, rows of weight) fp32.
@@ -129,14 +104,14 @@ class Backend {
 
   // Rotary embedding, halves split: with a_i = position * theta^(-2i/head_dim), in fp32, of each head's x:
   // x[i], x[i + d/2] = x[i] cos a_i - x[i + d/2] sin a_i, x[i + d/2] cos a_i + x[i] sin a_i.
-  // qkv: (rows, (heads + 2 kv_heads) * head_dim) fp32, q | k | v. Rotates q in place; writes rotated keys, and values, of
-  // layer `layer` to each group's slot at the rows' positions.
+  // qkv: (rows, (heads + 2 kv_heads) * head_dim) fp32, q | k | v. Rotates q in place; writes rotated keys, and values,
+  // of layer `layer` to each group's slot at the rows' positions.
   virtual void RotateAndStore(const RowLayout& layout, int layer, int heads, int kv_heads, int head_dim, float theta,
                               const Tensor& qkv) = 0;
 
-  // out[r] = softmax(q[r] K^T / sqrt(head_dim)) V over positions [0, horizon) of the row's slot; query head h reads K/V head
-  // h / (heads / kv_heads), or kv_map[h] where that is given (ragged slices of grouped heads).
-  // q: (rows, heads * head_dim) fp32, rotated. out: the same shape, compute dtype.
+  // out[r] = softmax(q[r] K^T / sqrt(head_dim)) V over positions [0, horizon) of the row's slot; query head h reads K/V
+  // head h / (heads / kv_heads), or kv_map[h] where that is given (ragged slices of grouped heads). q: (rows, heads *
+  // head_dim) fp32, rotated. out: the same shape, compute dtype.
   virtual void Attend(const RowLayout& layout, int layer, int heads, int head_dim, absl::Span<const int32_t> kv_map,
                       const Tensor& q, const Tensor& out) = 0;
 
@@ -149,9 +124,9 @@ class Backend {
   // out[i] = in[rows[i]]; same dtype.
   virtual void TakeRows(const Tensor& in, absl::Span<const int32_t> rows, const Tensor& out) = 0;
 
-  // Logits of the sampled rows against this rank's vocabulary rows (ids first_token and up), reduced to one record a spec;
-  // the logits are fp32 and are never kept whole. hidden: (rows, hidden) compute dtype. records: host memory, written by the
-  // time Synchronize() returns.
+  // Logits of the sampled rows against this rank's vocabulary rows (ids first_token and up), reduced to one record a
+  // spec; the logits are fp32 and are never kept whole. hidden: (rows, hidden) compute dtype. records: host memory,
+  // written by the time Synchronize() returns.
   virtual void PickCandidates(const Tensor& hidden, const PackedMatrix& head, int32_t first_token,
                               absl::Span<const SampleSpec> specs, absl::Span<CandidateRecord> records) = 0;
 

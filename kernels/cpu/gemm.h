@@ -1,0 +1,54 @@
+// Matrix products by panels: a weight is cut into panels of a fixed number of outputs, each packed once and multiplied
+// by one thread at a time. Which thread, and how many there are, therefore changes nothing; that a row's bits do not
+// depend on the rows beside it is each implementation's own promise.
+#ifndef UNMASK_KERNELS_CPU_GEMM_H_
+#define UNMASK_KERNELS_CPU_GEMM_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "kernels/cpu/kernel_table.h"
+#include "kernels/tensor.h"
+
+namespace unmask {
+
+constexpr int64_t kPanelOutputs = 256;  // Enough work for a call, few enough that 16 threads share a 4096-wide layer.
+constexpr int64_t kGemmRows = 128;  // Rows of one call at most: the weights of a panel stay in the cache between calls.
+
+// Some outputs of a weight, packed.
+class GemmPanel {
+ public:
+  virtual ~GemmPanel() = default;
+  virtual int64_t bytes() const = 0;
+  // Readies the panel for `rows` <= kGemmRows rows at these strides; by the thread that issues operations.
+  virtual absl::Status Prepare(int64_t rows, int64_t in_stride, int64_t out_stride) = 0;
+  // out = in * panel^T, by any thread, as many at once as were asked for; Prepare() has seen this shape.
+  // in: (rows, inputs) compute dtype. out: (rows, outputs of the panel) fp32.
+  virtual absl::Status Multiply(const Tensor& in, const Tensor& out, int worker) = 0;
+};
+
+class Gemm {
+ public:
+  virtual ~Gemm() = default;
+  // What decides bits: "onednn-2.6.3/avx512_core_bf16".
+  virtual std::string Name() const = 0;
+  // Packs (outputs <= kPanelOutputs, inputs) fp32 weights, by any thread. UNIMPLEMENTED where this Gemm would not keep
+  // its promise for the shape.
+  virtual absl::StatusOr<std::unique_ptr<GemmPanel>> Pack(const float* weights, int64_t outputs, int64_t inputs) = 0;
+};
+
+// Our own, on every machine and for both compute dtypes.
+std::unique_ptr<Gemm> MakeSimdGemm(const KernelTable* kernels, DType compute_dtype, int workers);
+
+// oneDNN's; UNIMPLEMENTED where it lacks the dtype or does not keep a row's bits on this machine (tried once, here).
+absl::StatusOr<std::unique_ptr<Gemm>> MakeOneDnnGemm(DType compute_dtype, int workers);
+
+// For each thread before it calls oneDNN: no OpenMP threads below ours.
+void KeepOneDnnToThisThread();
+
+}  // namespace unmask
+
+#endif  // UNMASK_KERNELS_CPU_GEMM_H_

@@ -1,0 +1,97 @@
+#include "kernels/cpu/matmul.h"
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+
+namespace unmask {
+
+CpuMatrix::CpuMatrix(int64_t rows, int64_t columns, std::vector<std::unique_ptr<GemmPanel>> panels)
+    : rows_(rows), columns_(columns), panels_(std::move(panels)) {}
+
+int64_t CpuMatrix::bytes() const {
+  int64_t total = 0;
+  for (const auto& panel : panels_) total += panel->bytes();
+  return total;
+}
+
+MatrixMultiplier::MatrixMultiplier(const KernelTable* kernels, DType compute_dtype, Workers* workers)
+    : kernels_(kernels), workers_(workers), fallback_(MakeSimdGemm(kernels, compute_dtype, workers->threads())) {
+  auto preferred = MakeOneDnnGemm(compute_dtype, workers->threads());
+  if (preferred.ok()) preferred_ = *std::move(preferred);
+}
+
+absl::StatusOr<std::unique_ptr<GemmPanel>> MatrixMultiplier::PackPanel(absl::Span<const Tensor> slices, int64_t begin,
+                                                                       int64_t end, std::vector<float>* scratch) {
+  const int64_t columns = slices[0].columns;
+  scratch->resize(kPanelOutputs * columns);
+  int64_t first = 0;  // The stacked row with which a slice begins.
+  for (const Tensor& slice : slices) {
+    for (int64_t row = std::max(begin, first); row < std::min(end, first + slice.rows); ++row) {
+      kernels_->widen(slice.dtype, slice.Rows(row - first, row - first + 1).data, columns,
+                      scratch->data() + (row - begin) * columns);
+    }
+    first += slice.rows;
+  }
+  if (preferred_ != nullptr) {
+    auto panel = preferred_->Pack(scratch->data(), end - begin, columns);
+    if (!absl::IsUnimplemented(panel.status())) return panel;
+  }
+  return fallback_->Pack(scratch->data(), end - begin, columns);
+}
+
+absl::StatusOr<std::unique_ptr<CpuMatrix>> MatrixMultiplier::Pack(absl::Span<const Tensor> slices) {
+  int64_t rows = 0;
+  for (const Tensor& slice : slices) {
+    if (slice.columns != slices[0].columns) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("packing slices of ", slices[0].columns, " and of ", slice.columns, " columns"));
+    }
+    rows += slice.rows;
+  }
+  if (rows < 1 || slices[0].columns < 1) return absl::InvalidArgumentError("packing a matrix without elements");
+
+  const int64_t count = (rows + kPanelOutputs - 1) / kPanelOutputs;
+  std::vector<std::unique_ptr<GemmPanel>> panels(count);
+  std::vector<absl::Status> errors(count);
+  std::vector<std::vector<float>> scratch(workers_->threads());
+  workers_->Run(count, [&](int64_t p, int worker) {
+    try {
+      auto panel = PackPanel(slices, p * kPanelOutputs, std::min(rows, (p + 1) * kPanelOutputs), &scratch[worker]);
+      if (panel.ok()) {
+        panels[p] = *std::move(panel);
+      } else {
+        errors[p] = panel.status();
+      }
+    } catch (const std::bad_alloc&) {
+      errors[p] = absl::ResourceExhaustedError(absl::StrCat("no memory to pack a matrix of ", rows, " rows"));
+    }
+  });
+  for (absl::Status& error : errors) UNMASK_RETURN_IF_ERROR(error);
+  return std::make_unique<CpuMatrix>(rows, slices[0].columns, std::move(panels));
+}
+
+absl::Status MatrixMultiplier::Multiply(const Tensor& in, const CpuMatrix& weight, const Tensor& out) {
+  if (in.rows == 0) return absl::OkStatus();
+  const int64_t blocks = (in.rows + kGemmRows - 1) / kGemmRows;
+  for (int64_t p = 0; p < weight.panels(); ++p) {
+    for (const int64_t rows : {std::min(in.rows, kGemmRows), in.rows - (blocks - 1) * kGemmRows}) {
+      UNMASK_RETURN_IF_ERROR(weight.panel(p)->Prepare(rows, in.stride, out.stride));
+    }
+  }
+  std::vector<absl::Status> errors(workers_->threads());
+  workers_->Run(weight.panels() * blocks, [&](int64_t index, int worker) {
+    const int64_t p = index / blocks, begin = index % blocks * kGemmRows;
+    const int64_t end = std::min(in.rows, begin + kGemmRows);
+    const absl::Status status = weight.panel(p)->Multiply(
+        in.Rows(begin, end), out.Rows(begin, end).Columns(p * kPanelOutputs, weight.PanelEnd(p)), worker);
+    if (!status.ok()) errors[worker] = status;
+  });
+  for (absl::Status& error : errors) UNMASK_RETURN_IF_ERROR(error);
+  return absl::OkStatus();
+}
+
+}  // namespace unmask

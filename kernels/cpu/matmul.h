@@ -1,0 +1,63 @@
+// A packed weight of the CPU backend and products with it: panels of outputs by blocks of rows, spread over the
+// workers.
+#ifndef UNMASK_KERNELS_CPU_MATMUL_H_
+#define UNMASK_KERNELS_CPU_MATMUL_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "kernels/backend.h"
+#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/kernel_table.h"
+#include "kernels/cpu/workers.h"
+
+namespace unmask {
+
+class CpuMatrix : public PackedMatrix {
+ public:
+  CpuMatrix(int64_t rows, int64_t columns, std::vector<std::unique_ptr<GemmPanel>> panels);
+  int64_t rows() const override { return rows_; }
+  int64_t columns() const override { return columns_; }
+  int64_t bytes() const override;
+
+  // Panel p makes outputs [p * kPanelOutputs, ...).
+  int64_t panels() const { return static_cast<int64_t>(panels_.size()); }
+  int64_t PanelEnd(int64_t panel) const { return std::min(rows_, (panel + 1) * kPanelOutputs); }
+  GemmPanel* panel(int64_t p) const { return panels_[p].get(); }
+
+ private:
+  const int64_t rows_;
+  const int64_t columns_;
+  const std::vector<std::unique_ptr<GemmPanel>> panels_;
+};
+
+class MatrixMultiplier {
+ public:
+  MatrixMultiplier(const KernelTable* kernels, DType compute_dtype, Workers* workers);
+
+  // What decides bits.
+  std::string Name() const { return preferred_ != nullptr ? preferred_->Name() : fallback_->Name(); }
+
+  // See Backend::Pack. Temporaries are one panel a worker, in fp32.
+  absl::StatusOr<std::unique_ptr<CpuMatrix>> Pack(absl::Span<const Tensor> slices);
+
+  // See Backend::MatMul.
+  absl::Status Multiply(const Tensor& in, const CpuMatrix& weight, const Tensor& out);
+
+ private:
+  absl::StatusOr<std::unique_ptr<GemmPanel>> PackPanel(absl::Span<const Tensor> slices, int64_t begin, int64_t end,
+                                                       std::vector<float>* scratch);
+
+  const KernelTable* const kernels_;
+  Workers* const workers_;
+  std::unique_ptr<Gemm> preferred_;  // Null where only ours will do.
+  std::unique_ptr<Gemm> fallback_;
+};
+
+}  // namespace unmask
+
+#endif  // UNMASK_KERNELS_CPU_MATMUL_H_

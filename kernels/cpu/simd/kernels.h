@@ -1,0 +1,24 @@
+// What the sources of this folder define for the table, once an instruction set.
+#ifndef UNMASK_KERNELS_CPU_SIMD_KERNELS_H_
+#define UNMASK_KERNELS_CPU_SIMD_KERNELS_H_
+
+#include "kernels/cpu/kernel_table.h"
+
+namespace unmask::UNMASK_ISA {
+
+void Widen(DType from, const void* in, int64_t n, float* out);
+void Narrow(const float* in, int64_t n, DType to, void* out);
+void AddInto(const float* delta, int64_t n, float* sum);
+void RmsNorm(const float* in, const float* weight, float epsilon, int64_t n, DType to, void* out);
+void Rotate(const float* x, const float* cosines, const float* sines, int64_t half, DType to, void* out);
+void SwiGlu(const float* gate, const float* up, int64_t n, DType to, void* out);
+void Attend(const AttendTask& task);
+void Multiply(const MultiplyTask& task);
+void GumbelNoise(uint64_t seed, uint32_t step, uint32_t position, int32_t first_id, int64_t count, float* out);
+void Scan(const ScanTask& task, CandidateRecord* record);
+
+extern const KernelTable kKernels;
+
+}  // namespace unmask::UNMASK_ISA
+
+#endif  // UNMASK_KERNELS_CPU_SIMD_KERNELS_H_

@@ -1,0 +1,68 @@
+// Gumbel noise of consecutive token ids: Philox (base/philox.h, whose words these are) and gumbel.h over vectors of
+// counters. 10 rounds a vector of 4 * kLanes ids; bound by integer and fused multiplications.
+#include "kernels/cpu/simd/kernels.h"
+#include "kernels/cpu/simd/simd.h"
+#include "kernels/gumbel.h"
+
+namespace unmask::UNMASK_ISA {
+namespace {
+
+// gumbel.h's operations on vectors; FusedMulAdd rounds once on every instruction set.
+struct VectorMath {
+  using F = F32;
+  using U = U32;
+  static UNMASK_INLINE F32 Splat(float x) { return UNMASK_ISA::Splat(x); }
+  static UNMASK_INLINE F32 Fma(F32 a, F32 b, F32 c) { return FusedMulAdd(a, b, c); }
+  static UNMASK_INLINE F32 Mul(F32 a, F32 b) { return a * b; }
+  static UNMASK_INLINE F32 Add(F32 a, F32 b) { return a + b; }
+  static UNMASK_INLINE U32 Bits(F32 x) { return reinterpret_cast<U32>(x); }
+  static UNMASK_INLINE F32 FromBits(U32 bits) { return reinterpret_cast<F32>(bits); }
+  static UNMASK_INLINE F32 FromInt(U32 x) { return __builtin_convertvector(reinterpret_cast<I32>(x), F32); }
+  // Only words below 2^31 come here.
+  static UNMASK_INLINE F32 FromUnsigned(U32 x) { return __builtin_convertvector(reinterpret_cast<I32>(x), F32); }
+  static UNMASK_INLINE I32 IsNegative(U32 x) { return reinterpret_cast<I32>(x) < 0; }
+  static UNMASK_INLINE I32 Both(I32 a, I32 b) { return a & b; }
+  static UNMASK_INLINE F32 Select(I32 mask, F32 a, F32 b) { return UNMASK_ISA::Select(mask, a, b); }
+  static UNMASK_INLINE U32 Choose(I32 mask, U32 a, U32 b) { return mask ? a : b; }
+};
+
+// The two halves of a * b, lane by lane.
+UNMASK_INLINE void WideProduct(uint32_t a, U32 b, U32* high, U32* low) {
+  typedef uint64_t U64 __attribute__((vector_size(4 * UNMASK_LANES)));
+  const U64 pairs = reinterpret_cast<U64>(b);
+  const U64 even = (pairs & 0xffffffffu) * a;
+  const U64 odd = (pairs >> 32) * a;
+  *high = reinterpret_cast<U32>((even >> 32) | (odd & 0xffffffff00000000u));
+  *low = reinterpret_cast<U32>((even & 0xffffffffu) | (odd << 32));
+}
+
+}  // namespace
+
+void GumbelNoise(uint64_t seed, uint32_t step, uint32_t position, int32_t first_id, int64_t count, float* out) {
+  const uint32_t first = static_cast<uint32_t>(first_id);
+  const uint32_t end = first + static_cast<uint32_t>(count);
+  for (uint32_t id = first / 4 * 4; id < end; id += 4 * kLanes) {
+    U32 words[4] = {reinterpret_cast<U32>(LaneNumbers()) + id / 4, U32{} + position, U32{} + step, U32{}};
+    uint32_t key0 = static_cast<uint32_t>(seed), key1 = static_cast<uint32_t>(seed >> 32);
+    for (int round = 0; round < 10; ++round) {
+      U32 high0, low0, high1, low1;
+      WideProduct(0xD2511F53u, words[0], &high0, &low0);
+      WideProduct(0xCD9E8D57u, words[2], &high1, &low1);
+      words[0] = high1 ^ words[1] ^ key0;
+      words[1] = low1;
+      words[2] = high0 ^ words[3] ^ key1;
+      words[3] = low0;
+      key0 += 0x9E3779B9u;
+      key1 += 0xBB67AE85u;
+    }
+    float noise[4][kLanes];
+    for (int w = 0; w < 4; ++w) Store(Gumbel<VectorMath>(words[w]), noise[w]);
+    for (uint32_t i = 0; i < 4 * kLanes; ++i) {
+      // Ids before the first (up to 3) and after the last are not asked for.
+      const uint32_t at = id + i - first;
+      if (at < static_cast<uint32_t>(count)) out[at] = noise[i % 4][i / 4];
+    }
+  }
+}
+
+}  // namespace unmask::UNMASK_ISA

@@ -1,0 +1,81 @@
+#include "kernels/cpu/workers.h"
+
+#include <algorithm>
+
+namespace unmask {
+namespace {
+
+// About 20 microseconds: the gap between two operations of a step, and far below what a rank that shares the core would
+// miss.
+constexpr int kSpins = 500;
+
+// Waits for `value` to differ from `old`.
+void WaitForChange(const std::atomic<uint32_t>& value, uint32_t old) {
+  for (int i = 0; i < kSpins; ++i) {
+    if (value.load(std::memory_order_acquire) != old) return;
+    __builtin_ia32_pause();
+  }
+  value.wait(old, std::memory_order_acquire);
+}
+
+}  // namespace
+
+Workers::Workers(int threads, void (*on_start)()) {
+  threads_.reserve(std::max(0, threads - 1));
+  try {
+    for (int worker = 1; worker < threads; ++worker) {
+      threads_.emplace_back([this, worker, on_start] {
+        on_start();
+        Work(worker);
+      });
+    }
+  } catch (...) {
+    Stop();  // Ends those already running.
+    throw;
+  }
+}
+
+Workers::~Workers() { Stop(); }
+
+void Workers::Stop() {
+  stop_ = true;
+  round_.fetch_add(1, std::memory_order_release);
+  round_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void Workers::Work(int worker) {
+  for (uint32_t round = 0;; ++round) {
+    WaitForChange(round_, round);
+    if (stop_) return;
+    Drain(worker);
+    if (working_.fetch_sub(1, std::memory_order_acq_rel) == 1) working_.notify_all();
+  }
+}
+
+void Workers::Drain(int worker) {
+  for (int64_t index; (index = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) (*task_)(index, worker);
+}
+
+void Workers::Run(int64_t count, absl::FunctionRef<void(int64_t, int)> task) {
+  if (count <= 1 || threads_.empty()) {
+    for (int64_t index = 0; index < count; ++index) task(index, 0);
+    return;
+  }
+  task_ = &task;
+  count_ = count;
+  next_.store(0, std::memory_order_relaxed);
+  working_.store(static_cast<uint32_t>(threads_.size()), std::memory_order_relaxed);
+  round_.fetch_add(1, std::memory_order_release);
+  round_.notify_all();
+  Drain(0);
+  for (uint32_t left; (left = working_.load(std::memory_order_acquire)) != 0;) WaitForChange(working_, left);
+}
+
+void Workers::RunRows(int64_t rows, int64_t elements_per_row, absl::FunctionRef<void(int64_t, int64_t)> range) {
+  constexpr int64_t kWorthSharing = 1 << 14;  // Elements: some microseconds of work, the price of waking a worker.
+  const int64_t parts = rows * elements_per_row < kWorthSharing ? 1 : std::min<int64_t>(rows, threads());
+  Run(parts, [&](int64_t part, int) { range(rows * part / parts, rows * (part + 1) / parts); });
+}
+
+}  // namespace unmask
