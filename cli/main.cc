@@ -1,0 +1,40 @@
+// The `unmask` command.
+#include <cstdio>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "base/exit_codes.h"
+#include "base/version.h"
+#include "cli/commands.h"
+
+namespace {
+
+constexpr char kFooter[] =
+    "Client commands talk to --server HOST:PORT, or to a service of their own with the embedded model.\n"
+    "Every --some-flag is also the environment variable UNMASK_SOME_FLAG.\n"
+    "Exit codes: 0 done; 64 usage; 65 bad data; 69 unavailable; 70 other failures; 78 configuration.";
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Serve masked diffusion language models, and use them.", "unmask");
+  int exit_code = unmask::kExitOk;
+  app.set_version_flag("--version", absl::StrCat("unmask ", unmask::kCommit));
+  app.footer(kFooter);
+  unmask::AddServe(&app, &exit_code);
+  unmask::AddReplica(&app, &exit_code);
+  for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) command->group("Run the service");
+
+  unmask::BindEnvironment(&app);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // --help and --version arrive here too; everything else is usage.
+    return app.exit(error) == 0 ? unmask::kExitOk : unmask::kExitUsage;
+  }
+  if (app.get_subcommands().empty()) {
+    fputs(app.help().c_str(), stderr);
+    return unmask::kExitUsage;
+  }
+  return exit_code;
+}

@@ -1,0 +1,156 @@
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/exit_codes.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "cli/commands.h"
+#include "cli/installation.h"
+#include "cli/serve_options.h"
+#include "cli/service_addresses.h"
+#include "cluster/supervisor.h"
+#include "cluster/worker_command.h"
+
+namespace unmask {
+namespace {
+
+constexpr char kDescription[] = "Run one replica, on this host or several, for a coordinator that runs already";
+constexpr char kFooter[] =
+    "It dials in, and is restarted when it fails. SIGTERM or SIGINT lets it finish its sequences and ends; a second "
+    "SIGINT\n"
+    "ends at once. Exit codes: 0 done; 64 usage; 65 a corrupt checkpoint; 70 sequences were cut off; 78 a "
+    "configuration\n"
+    "that cannot work.";
+
+struct ReplicaOptions {
+  WorkerOptions worker;
+  int drain_timeout = 600;  // Seconds; 0: no limit.
+};
+
+// Unique among the replicas of a coordinator, and the same for all lives of this one.
+std::string DefaultName() {
+  char host[256] = "replica";
+  gethostname(host, sizeof(host) - 1);
+  return absl::StrCat(host, "-", getpid());
+}
+
+absl::Status Complete(WorkerOptions* worker) {
+  UNMASK_RETURN_IF_ERROR(CheckAddress("coordinator", worker->coordinator));
+  UNMASK_ASSIGN_OR_RETURN(const int ranks_here, RanksOfOneHost(worker->hosts, worker->tensor_parallel));
+  if (worker->model.empty()) {
+    const absl::StatusOr<std::string> embedded = EmbeddedModel();
+    if (!embedded.ok()) return absl::FailedPreconditionError(embedded.status().message());
+    worker->model = *embedded;
+  }
+  UNMASK_RETURN_IF_ERROR(CheckModel(worker->model, worker->tensor_parallel));
+  const absl::StatusOr<std::string> program = SisterProgram("unmask-worker");
+  if (!program.ok()) return absl::FailedPreconditionError(program.status().message());
+  worker->program = *program;
+  if (worker->model_name.empty()) worker->model_name = FolderName(worker->model);
+  if (worker->name.empty()) worker->name = DefaultName();
+  if (worker->threads == 0) worker->threads = std::max(1, AllowedCores() / ranks_here);
+  return absl::OkStatus();
+}
+
+int Supervise(EventLoop* loop, const RuntimeDirectory& runtime, const ReplicaOptions& options) {
+  int exit_code = kExitOk;
+  bool stopping = false;
+  Supervisor replica(loop, &runtime,
+                     {.name = "replica",
+                      .command = [&](const Incarnation& life) { return WorkerCommand(options.worker, life); },
+                      .on_line =
+                          [](absl::string_view line) {
+                            const std::string whole = absl::StrCat(line, "\n");
+                            [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, whole.data(), whole.size());
+                          },
+                      .on_ended =
+                          [&](const Ending& ending) {
+                            if (!stopping) {
+                              LogError(ending.message);
+                              exit_code = ending.exit_code;
+                            } else if (ending.exit_code == 128 + SIGKILL) {
+                              LogError("killed before it had finished");
+                              exit_code = kExitSoftware;
+                            }
+                            loop->Quit();
+                          },
+                      .backoff = {}});
+  const auto drain = [&] {
+    if (std::exchange(stopping, true)) return;
+    LogInfo("draining");
+    replica.Stop(options.drain_timeout > 0 ? absl::Seconds(options.drain_timeout) : absl::InfiniteDuration());
+  };
+  for (const int signal_number : {SIGTERM, SIGHUP}) loop->OnSignal(signal_number, drain);
+  loop->OnSignal(SIGINT, [&] {
+    if (stopping) return replica.Stop(absl::ZeroDuration());
+    drain();
+  });
+  replica.Start();
+  loop->Run();
+  return exit_code;
+}
+
+int RunReplica(ReplicaOptions options) {
+  SetLogComponent("replica");
+  if (const absl::Status status = Complete(&options.worker); !status.ok()) {
+    LogError(status.message());
+    return ConfigExitCode(status);
+  }
+  const absl::StatusOr<std::unique_ptr<RuntimeDirectory>> runtime = RuntimeDirectory::Create();
+  if (!runtime.ok()) {
+    LogError(runtime.status().message());
+    return kExitConfig;
+  }
+  const absl::StatusOr<std::unique_ptr<EventLoop>> loop = EventLoop::Create();
+  if (!loop.ok()) {
+    LogError(loop.status().message());
+    return kExitSoftware;
+  }
+  return Supervise(loop->get(), **runtime, options);
+}
+
+}  // namespace
+
+void AddReplica(CLI::App* app, int* exit_code) {
+  CLI::App* command = app->add_subcommand("replica", kDescription);
+  command->footer(kFooter);
+  const auto options = std::make_shared<ReplicaOptions>();
+  WorkerOptions* worker = &options->worker;
+  worker->threads = 0;
+  const auto add = [command](const char* group, const char* name, auto* value, const char* help) {
+    return command->add_option(name, *value, help)->group(group)->capture_default_str();
+  };
+  add("Coordinator", "--coordinator", &worker->coordinator, "its fleet port")->type_name("HOST:PORT")->required();
+  add("Coordinator", "--name", &worker->name, "of this replica, its own at the coordinator; host and pid")
+      ->type_name("NAME");
+
+  add("Model", "--model", &worker->model, "checkpoint folder, the same on every host; the embedded model")
+      ->type_name("DIR");
+  add("Model", "--model-name", &worker->model_name, "the folder's")->type_name("NAME");
+  add("Model", "--dtype", &worker->dtype, "to compute in; auto: bf16 where stored so and native, else fp32")
+      ->check(CLI::IsMember({"auto", "fp32", "bf16"}));
+
+  add("Ranks", "--tensor-parallel", &worker->tensor_parallel, "ranks; each holds a slice of the model")
+      ->check(CLI::Range(1, 1024))
+      ->type_name("N");
+  add("Ranks", "--hosts", &worker->hosts, "where they run, HOST:RANKS,...; all here. Name this host first")
+      ->type_name("LIST");
+  add("Ranks", "--threads", &worker->threads, "of each rank; 0: the allowed cores, shared among the ranks")
+      ->check(CLI::Range(0, 4096))
+      ->type_name("N");
+  add("Ranks", "--device", &worker->device, "to compute on")->check(CLI::IsMember({"cpu", "cuda"}));
+  add("Ranks", "--kv-memory", &worker->kv_memory, "memory for K/V of each rank; as much as the device affords")
+      ->type_name("BYTES");
+  add("Ranks", "--drain-timeout", &options->drain_timeout, "seconds that SIGTERM leaves to what runs; 0: no limit")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("SECONDS");
+  command->callback([options, exit_code] { *exit_code = RunReplica(*options); });
+}
+
+}  // namespace unmask
