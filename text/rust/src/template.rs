@@ -1,5 +1,7 @@
 //! A chat template in Hugging Face's dialect of Jinja, with bounds on what it may spend.
 
+use std::collections::BTreeMap;
+
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
 use minijinja::{context, Environment, ErrorKind};
@@ -73,10 +75,14 @@ impl Template {
         let template = environment.get_template(NAME).map_err(invalid)?;
         let messages: Vec<Value> =
             messages.iter().map(|message| context! { role => &message.role, content => &message.content }).collect();
-        let variables = context! { messages, add_generation_prompt => true, tools => (), documents => () };
-        let tokens: Value = self.named_tokens.iter().map(|(name, token)| (name.clone(), Value::from(token))).collect();
+        let mut variables: BTreeMap<String, Value> =
+            self.named_tokens.iter().map(|(name, token)| (name.clone(), Value::from(token))).collect();
+        variables.insert("messages".into(), Value::from(messages));
+        variables.insert("add_generation_prompt".into(), Value::from(true));
+        variables.insert("tools".into(), Value::from(()));
+        variables.insert("documents".into(), Value::from(()));
         let mut output = Bounded { bytes: Vec::new(), limit: BASE_OUTPUT + OUTPUT_PER_BYTE * size, exceeded: false };
-        let rendered = template.render_captured_to(context! { ..variables, ..tokens }, &mut output);
+        let rendered = template.render_captured_to(variables, &mut output);
         if output.exceeded {
             return Err(Error::invalid(format!("the chat template writes more than {} bytes", output.limit)));
         }
