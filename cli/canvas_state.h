@@ -19,12 +19,12 @@ struct CanvasPart {
 
 // What the client knows beside the stream.
 struct CanvasLayout {
-  std::string prompt;  // Shown before the canvas; may be empty.
-  std::vector<CanvasPart>
-      parts;                  // Infill: the text with its gaps. Empty: everything after the prompt is to be filled in.
-  int32_t mask_id = -1;       // Finds the gaps in the canvas.
-  std::set<int32_t> end_ids;  // EOS and EOT: shown as a mark, not as text.
-  bool ids_only = false;      // The checkpoint has no tokenizer: a token's text is its id.
+  std::string prompt = "";  // Shown before the canvas; may be empty.
+  // Infill: the text with its gaps. Empty: everything after the prompt is to be filled in.
+  std::vector<CanvasPart> parts = {};
+  int32_t mask_id = -1;            // Finds the gaps in the canvas.
+  std::set<int32_t> end_ids = {};  // EOS and EOT: shown as a mark, not as text.
+  bool ids_only = false;           // The checkpoint has no tokenizer: a token's text is its id.
 };
 
 // A position to be filled in.

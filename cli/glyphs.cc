@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <iterator>
+#include <optional>
+#include <utility>
 
 #include "cli/unicode_widths.h"
 
@@ -22,16 +24,11 @@ bool Contains(const CodePointRange (&ranges)[n], char32_t c) {
 
 int CodePointWidth(char32_t c) { return Contains(kZeroWidthRanges, c) ? 0 : Contains(kWideRanges, c) ? 2 : 1; }
 
-// Takes one code point off the front; a byte that starts none is one kInvalid (Unicode's table 3-7 of well-formed
-// bytes).
-char32_t TakeCodePoint(absl::string_view* text) {
+// Takes one code point off the front, or one byte that does not start any (Unicode's table 3-7 of well-formed bytes).
+std::optional<char32_t> TakeCodePoint(absl::string_view* text) {
   const auto byte = [&](size_t i) { return i < text->size() ? static_cast<uint8_t>((*text)[i]) : 0u; };
   const uint32_t lead = byte(0);
-  const int length = lead < 0x80                   ? 1
-                     : lead >= 0xC2 && lead < 0xE0 ? 2
-                     : lead >= 0xE0 && lead < 0xF0 ? 3
-                     : lead >= 0xF0 && lead < 0xF5 ? 4
-                                                   : 0;
+  const int length = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
   char32_t c = length < 2 ? lead : lead & (0x7Fu >> length);
   bool valid = length > 0;
   for (int i = 1; i < length; ++i) {
@@ -39,12 +36,9 @@ char32_t TakeCodePoint(absl::string_view* text) {
     c = c << 6 | (byte(i) & 0x3F);
   }
   const bool overlong = (length == 3 && c < 0x800) || (length == 4 && c < 0x10000);
-  if (!valid || overlong || (c >= 0xD800 && c <= 0xDFFF) || c > 0x10FFFF) {
-    text->remove_prefix(1);
-    return kInvalid;
-  }
-  text->remove_prefix(length);
-  return c;
+  valid = valid && !overlong && (c < 0xD800 || c > 0xDFFF) && c <= 0x10FFFF;
+  text->remove_prefix(valid ? length : 1);
+  return valid ? std::make_optional(c) : std::nullopt;
 }
 
 void AppendUtf8(char32_t c, std::string* out) {
@@ -80,7 +74,7 @@ std::vector<Glyph> SplitGlyphs(absl::string_view text) {
   char32_t previous = 0;
   bool open_pair = false;  // The last glyph is one regional indicator that waits for its second.
   while (!text.empty()) {
-    const char32_t raw = TakeCodePoint(&text);
+    const char32_t raw = TakeCodePoint(&text).value_or(kInvalid);
     const char32_t c = Visible(raw);
     const int width = CodePointWidth(c);
     const bool pairs = IsRegionalIndicator(c) && open_pair;
@@ -118,6 +112,19 @@ std::string FitToWidth(absl::string_view text, int width) {
   }
   if (cells <= width) return whole;
   return width < 1 ? "" : cut + "…";
+}
+
+std::string Printable(absl::string_view text) {
+  std::string printable;
+  for (const Glyph& glyph : SplitGlyphs(text)) printable += glyph.text;
+  return printable;
+}
+
+bool IsUtf8(absl::string_view text) {
+  while (!text.empty()) {
+    if (!TakeCodePoint(&text)) return false;
+  }
+  return true;
 }
 
 }  // namespace unmask

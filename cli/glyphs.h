@@ -30,6 +30,11 @@ int DisplayWidth(absl::string_view text);
 // The longest start of `text` that takes at most `width` cells, with "…" at its end where something was cut.
 std::string FitToWidth(absl::string_view text, int width);
 
+// `text` with control characters as their visible symbols: what a peer sent, safe to print.
+std::string Printable(absl::string_view text);
+
+bool IsUtf8(absl::string_view text);
+
 }  // namespace unmask
 
 #endif  // UNMASK_CLI_GLYPHS_H_

@@ -1,0 +1,145 @@
+#include "cli/client.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/mutex.h"
+#include "unmask/v1/fleet.grpc.pb.h"
+#include "unmask/v1/inference.grpc.pb.h"
+#include "unmask/v1/model.grpc.pb.h"
+
+namespace unmask {
+namespace {
+
+class GrpcClient final : public Client {
+ public:
+  explicit GrpcClient(const std::string& address)
+      : address_(address),
+        channel_(MakeChannel(address)),
+        inference_(v1::InferenceService::NewStub(channel_)),
+        models_(v1::ModelService::NewStub(channel_)),
+        fleet_(v1::FleetService::NewStub(channel_)) {}
+
+  void SetTimeout(absl::Duration timeout) override { timeout_ = timeout; }
+
+  absl::StatusOr<v1::GenerateResponse> Generate(const v1::GenerateRequest& request) override {
+    return Unary<v1::GenerateResponse>(timeout_,
+                                       [&](auto* c, auto* reply) { return inference_->Generate(c, request, reply); });
+  }
+  absl::StatusOr<v1::GenerateResponse> Infill(const v1::InfillRequest& request) override {
+    return Unary<v1::GenerateResponse>(timeout_,
+                                       [&](auto* c, auto* reply) { return inference_->Infill(c, request, reply); });
+  }
+  absl::Status GenerateStream(const v1::GenerateRequest& request, const OnEvent& on_event) override {
+    return Stream([&](auto* c) { return inference_->GenerateStream(c, request); }, on_event);
+  }
+  absl::Status InfillStream(const v1::InfillRequest& request, const OnEvent& on_event) override {
+    return Stream([&](auto* c) { return inference_->InfillStream(c, request); }, on_event);
+  }
+  absl::StatusOr<v1::TokenizeResponse> Tokenize(const v1::TokenizeRequest& request) override {
+    return Unary<v1::TokenizeResponse>(kShort,
+                                       [&](auto* c, auto* reply) { return inference_->Tokenize(c, request, reply); });
+  }
+  absl::StatusOr<v1::DetokenizeResponse> Detokenize(const v1::DetokenizeRequest& request) override {
+    return Unary<v1::DetokenizeResponse>(
+        kShort, [&](auto* c, auto* reply) { return inference_->Detokenize(c, request, reply); });
+  }
+  absl::StatusOr<v1::GetModelResponse> GetModel(const v1::GetModelRequest& request) override {
+    return Unary<v1::GetModelResponse>(kShort,
+                                       [&](auto* c, auto* reply) { return models_->GetModel(c, request, reply); });
+  }
+  absl::StatusOr<v1::GetFleetResponse> GetFleet() override {
+    return Unary<v1::GetFleetResponse>(
+        kShort, [&](auto* c, auto* reply) { return fleet_->GetFleet(c, v1::GetFleetRequest(), reply); });
+  }
+
+  void Cancel() override {
+    MutexLock lock(&mutex_);
+    cancelled_ = true;
+    if (current_ != nullptr) current_->TryCancel();
+  }
+  void Rearm() override {
+    MutexLock lock(&mutex_);
+    cancelled_ = false;
+  }
+
+ private:
+  static constexpr absl::Duration kShort = absl::Seconds(30);  // For calls that compute nothing.
+
+  static std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
+    grpc::ChannelArguments arguments;
+    arguments.SetMaxReceiveMessageSize(-1);  // A long canvas with all its details is larger than gRPC's 4 MiB.
+    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+    return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  }
+
+  // The context of one call, which Cancel() finds while it lives.
+  class Call {
+   public:
+    Call(GrpcClient* client, absl::Duration timeout) : client_(client) {
+      if (timeout != absl::InfiniteDuration()) context_.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+      MutexLock lock(&client_->mutex_);
+      if (client_->cancelled_) context_.TryCancel();
+      client_->current_ = &context_;
+    }
+    ~Call() {
+      MutexLock lock(&client_->mutex_);
+      client_->current_ = nullptr;
+    }
+    grpc::ClientContext* context() { return &context_; }
+
+   private:
+    GrpcClient* client_;
+    grpc::ClientContext context_;
+  };
+
+  template <typename Reply, typename Method>
+  absl::StatusOr<Reply> Unary(absl::Duration timeout, const Method& method) {
+    Call call(this, timeout);
+    Reply reply;
+    if (absl::Status status = ToStatus(method(call.context(), &reply)); !status.ok()) return status;
+    return reply;
+  }
+
+  template <typename Method>
+  absl::Status Stream(const Method& method, const OnEvent& on_event) {
+    Call call(this, timeout_);
+    const auto reader = method(call.context());
+    v1::GenerateStreamResponse event;
+    while (reader->Read(&event)) on_event(event);
+    return ToStatus(reader->Finish());
+  }
+
+  absl::Status ToStatus(const grpc::Status& status) const {
+    if (status.ok()) return absl::OkStatus();
+    std::string message = status.error_message();
+    // gRPC's words for this name every address it tried and its own source lines.
+    if (absl::StrContains(message, "failed to connect to all addresses")) {
+      message = absl::StrCat("no service answers at ", address_,
+                             absl::StrContains(message, "Connection refused") ? " (connection refused)" : "");
+    }
+    absl::Status result(static_cast<absl::StatusCode>(status.error_code()), message);
+    if (!status.error_details().empty()) {
+      result.SetPayload(kStatusDetailsPayload, absl::Cord(status.error_details()));
+    }
+    return result;
+  }
+
+  const std::string address_;
+  const std::shared_ptr<grpc::Channel> channel_;
+  const std::unique_ptr<v1::InferenceService::Stub> inference_;
+  const std::unique_ptr<v1::ModelService::Stub> models_;
+  const std::unique_ptr<v1::FleetService::Stub> fleet_;
+  absl::Duration timeout_ = absl::InfiniteDuration();
+
+  Mutex mutex_;
+  grpc::ClientContext* current_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Client> Client::Create(const std::string& address) { return std::make_unique<GrpcClient>(address); }
+
+}  // namespace unmask
