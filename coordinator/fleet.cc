@@ -25,13 +25,13 @@ Fleet::Fleet(FleetOptions options) : options_(std::move(options)) {}
 
 absl::Status Fleet::Check(const ReplicaDescription& description) const {
   if (description.model() != options_.model_name) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the replica has model \"", description.model(), "\", this service \"", options_.model_name, "\""));
+    return absl::FailedPreconditionError(absl::StrCat("the replica has model \"", description.model(),
+                                                      "\", this service \"", options_.model_name, "\""));
   }
   if (description.name().empty()) return absl::FailedPreconditionError("the replica has no name");
   const internal::v1::ModelShape& shape = description.shape();
-  if (shape.embedding_size() < 1 || shape.vocab_size() < 1 || shape.max_sequence_length() < 1 || shape.mask_token_id() < 0 ||
-      shape.mask_token_id() >= shape.embedding_size() || shape.eos_token_id() < 0 ||
+  if (shape.embedding_size() < 1 || shape.vocab_size() < 1 || shape.max_sequence_length() < 1 ||
+      shape.mask_token_id() < 0 || shape.mask_token_id() >= shape.embedding_size() || shape.eos_token_id() < 0 ||
       shape.eos_token_id() >= shape.embedding_size()) {
     return absl::FailedPreconditionError("the replica's model shape is out of bounds");
   }
@@ -84,7 +84,8 @@ void Fleet::Loading(uint64_t epoch, const v1::LoadingProgress& progress) {
   if (Member* member = Find(epoch)) *member->status.mutable_loading() = progress;
 }
 
-absl::StatusOr<std::shared_ptr<Replica>> Fleet::Ready(uint64_t epoch, const ReplicaReady& ready, Replica::Sender sender) {
+absl::StatusOr<std::shared_ptr<Replica>> Fleet::Ready(uint64_t epoch, const ReplicaReady& ready,
+                                                      Replica::Sender sender) {
   if (ready.kv_positions() < 1 || ready.max_rows() < 1 || ready.numerics().empty()) {
     return absl::FailedPreconditionError("the replica announced no K/V memory, rows or numerics");
   }
@@ -153,9 +154,11 @@ void Fleet::Detach(uint64_t epoch) {
     const std::shared_ptr<SequenceSink> sink = sequence->sink;
     absl::Status status;
     if (sequence->deaths_alone >= kConvictingDeaths) {
-      status = ServiceError(absl::StatusCode::kInternal, kPoisonRequest, "the request killed every replica that it was given",
+      status = ServiceError(absl::StatusCode::kInternal, kPoisonRequest,
+                            "the request killed every replica that it was given",
                             {{"replays", absl::StrCat(sequence->replays)}});
-      LogError("sequence ", sequence->id(), " killed ", sequence->deaths_alone, " replicas on its own: failed as poison");
+      LogError("sequence ", sequence->id(), " killed ", sequence->deaths_alone,
+               " replicas on its own: failed as poison");
     } else {
       status = Place(std::move(sequence));
     }
@@ -168,12 +171,12 @@ std::shared_ptr<const ServedModel> Fleet::model() const {
   return model_;
 }
 
-bool Fleet::AnyReady() const {
+std::shared_ptr<const Replica> Fleet::ReadyReplica() const {
   MutexLock lock(&mutex_);
   for (const auto& [name, member] : members_) {
-    if (member.status.state() == v1::REPLICA_STATE_READY) return true;
+    if (member.status.state() == v1::REPLICA_STATE_READY) return member.replica;
   }
-  return false;
+  return nullptr;
 }
 
 uint64_t Fleet::NextSequenceId() {

@@ -125,7 +125,8 @@ absl::StatusOr<GenerationOptions> ResolveOptions(const GenerationOptions& asked,
                    absl::StrCat("block_length ", block_length, " is not in [1, gen_length ", gen_length, "]"));
   }
   if (gen_length % block_length != 0) {
-    return Invalid("block_length", absl::StrCat("block_length ", block_length, " does not divide gen_length ", gen_length));
+    return Invalid("block_length",
+                   absl::StrCat("block_length ", block_length, " does not divide gen_length ", gen_length));
   }
   if (!options.has_steps()) options.set_steps(gen_length);
   UNMASK_RETURN_IF_ERROR(CheckSteps(options.steps(), gen_length / block_length));

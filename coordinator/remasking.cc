@@ -15,8 +15,7 @@ template <typename Key>
 std::vector<int> SurestFirst(Candidates candidates, Key key) {
   std::vector<int> order(candidates.size());
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(),
-                   [&](int a, int b) { return key(candidates[a]) > key(candidates[b]); });
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return key(candidates[a]) > key(candidates[b]); });
   return order;
 }
 
@@ -64,9 +63,10 @@ std::vector<int> ConfidenceThreshold(Candidates candidates, const RemaskingStep&
   return Take(order, count);
 }
 
-// With confidences sorted descending, the n-th (n >= 2) needs confidence >= 1 - factor / (n + 1); all before the first that
-// falls short are kept, the first one always. When the very last candidate is the first to fall short, it is kept too: dInfer's
-// generate_fastdllm.py (get_transfer_index_dynamic) slips so, and this is its rule. Bound: Fast-dLLM, theorem 1.
+// With confidences sorted descending, the n-th (n >= 2) needs confidence >= 1 - factor / (n + 1); all before the first
+// that falls short are kept, the first one always. When the very last candidate is the first to fall short, it is kept
+// too: dInfer's generate_fastdllm.py (get_transfer_index_dynamic) slips so, and this is its rule. Bound: Fast-dLLM,
+// theorem 1.
 std::vector<int> Factor(Candidates candidates, const RemaskingStep& step) {
   const std::vector<int> order = SurestFirst(candidates, Confidence);
   size_t count = std::min<size_t>(order.size(), 1);
@@ -85,8 +85,8 @@ std::vector<int> Margin(Candidates candidates, const RemaskingStep& step) {
   return Take(SurestFirst(candidates, [](const Candidate& c) { return c.margin; }), step.quota);
 }
 
-// With entropies H sorted ascending, the longest run U with sum(H over U) - max(H over U) <= bound; one always. The left side
-// bounds the error of revealing U at once. EB-sampler, arXiv 2505.24857.
+// With entropies H sorted ascending, the longest run U with sum(H over U) - max(H over U) <= bound; one always. The
+// left side bounds the error of revealing U at once. EB-sampler, arXiv 2505.24857.
 std::vector<int> EntropyBound(Candidates candidates, const RemaskingStep& step) {
   const std::vector<int> order = SurestFirst(candidates, [](const Candidate& c) { return -c.entropy; });
   size_t count = 0;

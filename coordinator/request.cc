@@ -12,7 +12,8 @@ namespace {
 
 absl::Status CheckPriority(v1::Priority priority) {
   if (v1::Priority_IsValid(priority)) return absl::OkStatus();
-  return InvalidField(kOptionInvalid, "priority", absl::StrCat("priority ", static_cast<int>(priority), " does not exist"));
+  return InvalidField(kOptionInvalid, "priority",
+                      absl::StrCat("priority ", static_cast<int>(priority), " does not exist"));
 }
 
 // Ids that a client sent: all exist, and none is the mask, which would be generated.
@@ -53,7 +54,8 @@ absl::StatusOr<std::vector<int32_t>> Prompt(const v1::GenerateRequest& request, 
 
 absl::Status CheckModelName(const std::string& name, const ServedModel& model) {
   if (name.empty() || name == model.name) return absl::OkStatus();
-  return ServiceError(absl::StatusCode::kNotFound, kModelNotFound, "no such model", {{"model", name}, {"served", model.name}});
+  return ServiceError(absl::StatusCode::kNotFound, kModelNotFound, "no such model",
+                      {{"model", name}, {"served", model.name}});
 }
 
 absl::StatusOr<std::vector<int32_t>> EncodeText(const std::string& text, absl::string_view field,
@@ -79,8 +81,9 @@ absl::StatusOr<std::vector<int32_t>> EncodeChat(const v1::Chat& chat, const Serv
     const v1::ChatMessage& message = chat.messages(i);
     if (message.role() != "system" && message.role() != "user" && message.role() != "assistant") {
       const std::string field = absl::StrCat("chat.messages[", i, "].role");
-      return InvalidField(kChatInvalid, field,
-                          absl::StrCat(field, " \"", message.role().substr(0, 32), "\" is not system, user or assistant"));
+      return InvalidField(
+          kChatInvalid, field,
+          absl::StrCat(field, " \"", message.role().substr(0, 32), "\" is not system, user or assistant"));
     }
     messages.push_back({message.role(), message.content()});
   }

@@ -21,9 +21,9 @@ bool Interactive(const Sequence& sequence) { return sequence.spec().priority != 
 
 absl::Status Scheduler::Admit(std::unique_ptr<Sequence>& sequence) {
   if (sequence->KvPositions() > limits_.kv_positions) {
-    return ServiceError(absl::StatusCode::kResourceExhausted, kOverloaded, "the sequence exceeds the replica's K/V memory",
-                        {{"positions", absl::StrCat(sequence->KvPositions())},
-                         {"kv_positions", absl::StrCat(limits_.kv_positions)}});
+    return ServiceError(
+        absl::StatusCode::kResourceExhausted, kOverloaded, "the sequence exceeds the replica's K/V memory",
+        {{"positions", absl::StrCat(sequence->KvPositions())}, {"kv_positions", absl::StrCat(limits_.kv_positions)}});
   }
   auto place = waiting_.end();
   if (Interactive(*sequence)) {
@@ -102,7 +102,8 @@ absl::Status Scheduler::Check(const StepResult& result) const {
     }
     for (int32_t token : candidates.tokens()) {
       if (token < 0 || token >= embedding_size_) {
-        return absl::InvalidArgumentError(absl::StrCat("proposed token ", token, " is not in [0, ", embedding_size_, ")"));
+        return absl::InvalidArgumentError(
+            absl::StrCat("proposed token ", token, " is not in [0, ", embedding_size_, ")"));
       }
     }
   }
@@ -124,7 +125,6 @@ absl::StatusOr<std::vector<Scheduler::Progress>> Scheduler::Apply(const StepResu
       others.push_back(std::move(sequence));
       continue;
     }
-    sequence->suspect = false;  // It survived a step.
     Progress& step = progress.emplace_back();
     step.sequence = sequence.get();
     absl::StatusOr<StepOutcome> outcome = sequence->Advance(result.candidates(window->second));

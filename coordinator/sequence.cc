@@ -66,8 +66,8 @@ int64_t Sequence::WorkLeft() const {
   return std::max<int64_t>((blocks_ - block_) * per_block - step_in_block_, 1) * KvPositions();
 }
 
-// Every mask up to the block's end that the window covers. In parity mode that includes masks of the prompt and masks that
-// earlier blocks left, as LLaDA's generate.py has it; otherwise only the block holds any.
+// Every mask up to the block's end that the window covers. In parity mode that includes masks of the prompt and masks
+// that earlier blocks left, as LLaDA's generate.py has it; otherwise only the block holds any.
 std::vector<int32_t> Sequence::SampledPositions() const {
   std::vector<int32_t> positions;
   const int32_t mask = spec_.model->mask();
@@ -115,8 +115,8 @@ void Sequence::FillSampling(Sampling* sampling) const {
   }
   if (options.logits_eos_inf()) sampling->add_suppressed(model.eos());
   if (options.confidence_eos_eot_inf()) {
-    // generate.py assigns -inf to EOS in the noised logits and to EOT in the plain ones. At temperature 0 both are one tensor;
-    // above it the noised one is read no more, and only EOT's confidence goes.
+    // generate.py assigns -inf to EOS in the noised logits and to EOT in the plain ones. At temperature 0 both are one
+    // tensor; above it the noised one is read no more, and only EOT's confidence goes.
     if (options.temperature() == 0) sampling->add_unconfident(model.eos());
     if (model.eot) sampling->add_unconfident(*model.eot);
   }
@@ -139,6 +139,8 @@ absl::StatusOr<StepOutcome> Sequence::Advance(const Candidates& candidates) {
     confidences_[read[i].position] = read[i].confidence;
   }
   kv_current_ = true;
+  suspect = false;  // A step that kills is replayed until it convicts; this one did not.
+  deaths_alone = 0;
   ++forward_passes_;
   if (spec_.events) DescribeStep(read, kept, &outcome);
   ++steps_run_;
@@ -187,10 +189,11 @@ std::vector<int> Sequence::Keep(const std::vector<Candidate>& candidates) const 
 }
 
 bool Sequence::BlockEnded() const {
-  if (step_in_block_ == steps_per_block_) return true;  // In parity mode masks may be left: the model proposed the mask.
+  if (step_in_block_ == steps_per_block_)
+    return true;  // In parity mode masks may be left: the model proposed the mask.
   if (MasksIn(BlockBegin(), BlockEnd()) > 0) return false;
-  // Fast-dLLM's cached loops look for masks at the end of a pass that reads the cache, so a block takes two at least; dInfer's
-  // factor loop looks before it.
+  // Fast-dLLM's cached loops look for masks at the end of a pass that reads the cache, so a block takes two at least;
+  // dInfer's factor loop looks before it.
   const bool spare_pass = spec_.options.reference_parity() && spec_.options.cache() != v1::CACHE_NONE &&
                           spec_.options.remasking() != v1::REMASKING_FACTOR && step_in_block_ < 2;
   return !spare_pass;

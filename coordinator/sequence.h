@@ -1,5 +1,5 @@
-// One generation: the canvas (prompt and masks), and its walk through blocks and steps. The tokens are the truth; K/V on a
-// replica is a cache of them, so a Sequence can go on anywhere.
+// One generation: the canvas (prompt and masks), and its walk through blocks and steps. The tokens are the truth; K/V
+// on a replica is a cache of them, so a Sequence can go on anywhere.
 //
 // Not thread-safe: one owner at a time, moved by unique_ptr. Holds no clock.
 #ifndef UNMASK_COORDINATOR_SEQUENCE_H_
@@ -46,8 +46,8 @@ struct StepOutcome {
   std::vector<v1::GenerateStreamResponse> events;
 };
 
-// Who waits for a sequence. Called by whoever owns the sequence, never under a lock of the caller's own that a method here
-// could need; must not block.
+// Who waits for a sequence. Called by whoever owns the sequence, never under a lock of the caller's own that a method
+// here could need; must not block.
 class SequenceSink {
  public:
   virtual ~SequenceSink() = default;
@@ -76,23 +76,24 @@ class Sequence {
   // What to compute next. The same until Advance or LoseKv. Not when done.
   internal::v1::Window PlanWindow() const;
 
-  // Takes what PlanWindow's window yielded. INTERNAL with reason NUMERICS_FAULT when the model's logits were not finite: the
-  // sequence cannot go on.
+  // Takes what PlanWindow's window yielded. INTERNAL with reason NUMERICS_FAULT when the model's logits were not
+  // finite: the sequence cannot go on.
   absl::StatusOr<StepOutcome> Advance(const internal::v1::Candidates& candidates);
 
-  // The replica that held its K/V is gone. The next window rebuilds it from the canvas as it stood before the block's first
-  // step, where the cache policy reads K/V of earlier steps: rebuilding from today's tokens would change the text.
+  // The replica that held its K/V is gone. The next window rebuilds it from the canvas as it stood before the block's
+  // first step, where the cache policy reads K/V of earlier steps: rebuilding from today's tokens would change the
+  // text.
   void LoseKv() { kv_current_ = false; }
 
   // The result; only when done. Lacks timing.
   v1::GenerateResponse Response() const;
 
   // Kept by whoever dispatches it.
-  bool started = false;        // A step of it was dispatched.
-  std::string numerics;        // Of the replicas that may compute it; "" until it started.
-  int32_t replays = 0;         // Replicas that died under it.
-  int32_t deaths_alone = 0;    // Of these, while it was their only sequence: three convict it.
-  bool suspect = false;        // It was in a step that killed: replayed alone until it survives one.
+  bool started = false;      // A step of it was dispatched.
+  std::string numerics;      // Of the replicas that may compute it; "" until it started.
+  int32_t replays = 0;       // Replicas that died under it.
+  int32_t deaths_alone = 0;  // Of these since its last step, with it alone in the step: three convict it.
+  bool suspect = false;      // It was in a step that killed: it goes alone until it survives one.
   std::shared_ptr<SequenceSink> sink;
 
  private:
@@ -100,8 +101,8 @@ class Sequence {
   int32_t BlockBegin() const { return spec_.prompt_length + block_ * spec_.options.block_length(); }
   int32_t BlockEnd() const;
   int32_t MasksIn(int32_t begin, int32_t end) const;
-  bool Rebuilds() const;           // Whether the next window is a rebuilding one.
-  int32_t WindowBegin() const;     // Of the next window that samples ...
+  bool Rebuilds() const;        // Whether the next window is a rebuilding one.
+  int32_t WindowBegin() const;  // Of the next window that samples ...
   int32_t WindowEnd() const;
   std::vector<int32_t> SampledPositions() const;
   void FillRows(const std::vector<int32_t>& canvas, int32_t begin, int32_t end, internal::v1::Window* window) const;
@@ -110,7 +111,7 @@ class Sequence {
   std::vector<int> Keep(const std::vector<Candidate>& candidates) const;
   void DescribeStep(const std::vector<Candidate>& candidates, const std::vector<int>& kept, StepOutcome* outcome) const;
   bool BlockEnded() const;
-  void BeginBlock();               // The next block that holds a mask, or Finish.
+  void BeginBlock();  // The next block that holds a mask, or Finish.
   void Finish();
   void DescribeBlock(int32_t block, StepOutcome* outcome);
   absl::Span<const int32_t> AnswerTokens() const;
@@ -128,10 +129,10 @@ class Sequence {
   Answer answer_;
   int32_t block_ = -1;
   int32_t step_in_block_ = 0;
-  int32_t block_masks_ = 0;    // As the block began; its fixed-count schedule spreads them over its steps.
-  uint32_t steps_run_ = 0;    // Also the noise's step.
+  int32_t block_masks_ = 0;  // As the block began; its fixed-count schedule spreads them over its steps.
+  uint32_t steps_run_ = 0;   // Also the noise's step.
   int32_t forward_passes_ = 0;
-  bool kv_current_ = false;   // A replica holds this block's K/V.
+  bool kv_current_ = false;  // A replica holds this block's K/V.
   bool done_ = false;
 };
 

@@ -1,10 +1,10 @@
 #include "coordinator/fleet.h"
 
-#include <map>
-
 #include <gmock/gmock.h>
 #include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
+
+#include <map>
 
 #include "coordinator/errors.h"
 #include "coordinator/shard_plan.h"
@@ -16,9 +16,9 @@ namespace {
 using internal::v1::CoordinatorMessage;
 using internal::v1::ReplicaDescription;
 using internal::v1::ReplicaReady;
+using testing::DescribeReplica;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using testing::DescribeReplica;
 using testing::ScriptedModel;
 using testing::TinySpec;
 
@@ -183,9 +183,10 @@ TEST_F(FleetTest, ARequestThatKillsThreeReplicasAloneIsPoison) {
 TEST_F(FleetTest, ANeighbourOfPoisonIsClearedByAStepOfItsOwn) {
   auto first = Submit(1);
   auto second = Submit(2);
-  for (int i = 0; i < 8; ++i) {  // Whoever is alone first would be convicted after 3; each survives a step in between.
+  for (int i = 0; i < 8;
+       ++i) {  // Deaths enough to convict either; but each survives a step (a rebuild and a pass) between.
     Connected a = Connect("a");
-    a.Run(1);
+    a.Run(2);
     fleet_.Detach(a.epoch);
   }
   EXPECT_THAT(first->done, IsEmpty());
@@ -250,10 +251,12 @@ TEST_F(FleetTest, ReplicasThatDoNotBelongAreRefused) {
   EXPECT_THAT(refused([](auto* d) { d->mutable_shape()->set_layers(9); }), HasSubstr("another shape"));
   EXPECT_THAT(refused([](auto* d) { d->mutable_shape()->set_mask_token_id(1000); }), HasSubstr("out of bounds"));
   EXPECT_THAT(refused([](auto* d) { d->mutable_ranks(1)->mutable_shard()->set_heads_begin(3); }), HasSubstr("heads"));
-  EXPECT_THAT(refused([](auto* d) { d->mutable_ranks(1)->mutable_shard()->set_columns_end(63); }), HasSubstr("columns"));
+  EXPECT_THAT(refused([](auto* d) { d->mutable_ranks(1)->mutable_shard()->set_columns_end(63); }),
+              HasSubstr("columns"));
   EXPECT_THAT(refused([](auto* d) { d->mutable_ranks(0)->mutable_shard()->set_vocabulary_end(51); }),
               HasSubstr("vocabulary rows"));
-  EXPECT_THAT(refused([](auto* d) { d->mutable_ranks(1)->mutable_shard()->set_kv_heads_begin(0); }), HasSubstr("K/V heads"));
+  EXPECT_THAT(refused([](auto* d) { d->mutable_ranks(1)->mutable_shard()->set_kv_heads_begin(0); }),
+              HasSubstr("K/V heads"));
   EXPECT_THAT(refused([](auto* d) { d->mutable_ranks()->RemoveLast(); }), HasSubstr("heads"));
   EXPECT_THAT(refused([](auto* d) { d->mutable_ranks(1)->set_rank(0); }), HasSubstr("stands at place 1"));
   EXPECT_EQ(refused([](auto*) {}), "");

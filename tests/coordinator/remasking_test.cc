@@ -1,11 +1,11 @@
 #include "coordinator/remasking.h"
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <fstream>
 #include <map>
 #include <vector>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include "tests/support/golden.h"
 
@@ -52,8 +52,8 @@ TEST(RemaskingTest, LowConfidenceKeepsTheQuotaOfSurest) {
 
 TEST(RemaskingTest, TiesTakeTheLowestPosition) {
   const auto ties = WithConfidences({0.5f, 0.5f, 0.5f, 0.5f});
-  for (v1::Remasking id : {v1::REMASKING_LOW_CONFIDENCE, v1::REMASKING_ENTROPY, v1::REMASKING_MARGIN,
-                           v1::REMASKING_LEFT_TO_RIGHT}) {
+  for (v1::Remasking id :
+       {v1::REMASKING_LOW_CONFIDENCE, v1::REMASKING_ENTROPY, v1::REMASKING_MARGIN, v1::REMASKING_LEFT_TO_RIGHT}) {
     EXPECT_THAT(Keep(id, ties, {.quota = 2}), ElementsAre(0, 1)) << v1::Remasking_Name(id);
   }
 }
@@ -98,7 +98,8 @@ TEST(TransferCountTest, IsTheReferencesTable) {
   for (const auto& entry : table.at("entries")) {
     const int masks = entry.at("mask_count");
     const int steps = entry.at("steps");
-    for (int i = 0; i < steps; ++i) EXPECT_EQ(TransferCount(masks, steps, i), entry.at("tokens")[i]) << masks << "/" << steps;
+    for (int i = 0; i < steps; ++i)
+      EXPECT_EQ(TransferCount(masks, steps, i), entry.at("tokens")[i]) << masks << "/" << steps;
     ++rows;
   }
   EXPECT_GT(rows, 50);
@@ -106,16 +107,16 @@ TEST(TransferCountTest, IsTheReferencesTable) {
 
 // --- Distributions: chi-square against the exact law; each test also rejects a planted wrong variant.
 
-// 5 candidates, 2 kept: each of the 10 pairs with probability 1/10, independently from step to step. The largest chi-square of
-// the two: over pairs of one step, and over (pair of step 0, pair of step 1) being equal.
+// 5 candidates, 2 kept: each of the 10 pairs with probability 1/10, independently from step to step. The largest
+// chi-square of the two: over pairs of one step, and over (pair of step 0, pair of step 1) being equal.
 double RandomPairsChiSquare(uint32_t second_noise_step, int quota) {
   const auto candidates = WithConfidences({.9f, .8f, .7f, .6f, .5f});
   std::map<std::vector<int>, int> pairs;
   int equal = 0;
   constexpr int kSeeds = 20000;
   for (int seed = 0; seed < kSeeds; ++seed) {
-    const auto first = Keep(v1::REMASKING_RANDOM, candidates,
-                            {.quota = quota, .seed = static_cast<uint64_t>(seed), .noise_step = 0});
+    const auto first =
+        Keep(v1::REMASKING_RANDOM, candidates, {.quota = quota, .seed = static_cast<uint64_t>(seed), .noise_step = 0});
     const auto second = Keep(v1::REMASKING_RANDOM, candidates,
                              {.quota = quota, .seed = static_cast<uint64_t>(seed), .noise_step = second_noise_step});
     ++pairs[first];
@@ -134,14 +135,16 @@ double RandomPairsChiSquare(uint32_t second_noise_step, int quota) {
 // The 99.9 % quantile of chi-square with 9 degrees of freedom (with 1: 10.8, which is less).
 constexpr double kNineDegrees = 27.9;
 
-TEST(RandomDistributionTest, EveryPairIsEquallyLikelyInEveryStep) { EXPECT_LT(RandomPairsChiSquare(1, 2), kNineDegrees); }
+TEST(RandomDistributionTest, EveryPairIsEquallyLikelyInEveryStep) {
+  EXPECT_LT(RandomPairsChiSquare(1, 2), kNineDegrees);
+}
 
 TEST(RandomDistributionTest, NoiseThatIgnoresTheStepIsRejected) { EXPECT_GT(RandomPairsChiSquare(0, 2), kNineDegrees); }
 
 TEST(RandomDistributionTest, AQuotaOffByOneIsRejected) { EXPECT_GT(RandomPairsChiSquare(1, 3), kNineDegrees); }
 
-// Over a block of 4 masks in 3 steps, each position is revealed at step 0, 1, 2 with probability 1/3 each: 1/3 at first, then
-// half of what is left, then all.
+// Over a block of 4 masks in 3 steps, each position is revealed at step 0, 1, 2 with probability 1/3 each: 1/3 at
+// first, then half of what is left, then all.
 double RevealStepChiSquare(int steps_as_told) {
   constexpr int kSeeds = 20000;
   std::vector<double> revealed(3, 0);
@@ -149,7 +152,9 @@ double RevealStepChiSquare(int steps_as_told) {
     std::vector<Candidate> left = WithConfidences({.9f, .8f, .7f, .6f});
     for (int step = 0; step < 3; ++step) {
       const auto kept = Keep(v1::REMASKING_RANDOM_S_OVER_T, left,
-                             {.step = step, .steps = steps_as_told, .seed = static_cast<uint64_t>(seed),
+                             {.step = step,
+                              .steps = steps_as_told,
+                              .seed = static_cast<uint64_t>(seed),
                               .noise_step = static_cast<uint32_t>(step)});
       revealed[step] += kept.size();
       for (auto it = kept.rbegin(); it != kept.rend(); ++it) left.erase(left.begin() + *it);

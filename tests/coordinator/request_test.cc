@@ -1,10 +1,10 @@
 #include "coordinator/request.h"
 
-#include <cmath>
-#include <functional>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
 
 #include "coordinator/errors.h"
 #include "google/rpc/error_details.pb.h"
@@ -82,29 +82,31 @@ TEST(RequestTest, EachBadFieldIsNamedWithValueAndBound) {
       {"empty", [](auto* r) { r->mutable_token_ids()->clear_ids(); }, "INPUT_MISSING", "input", "empty"},
       {"text", [](auto* r) { r->set_text("hi"); }, "TOKENIZER_MISSING", "text", "no tokenizer"},
       {"chat", [](auto* r) { r->mutable_chat(); }, "TOKENIZER_MISSING", "chat", "no tokenizer"},
-      {"id too large", [](auto* r) { r->mutable_token_ids()->set_ids(1, 100); }, "TOKEN_OUT_OF_RANGE", "token_ids.ids[1]",
-       "100 is not in [0, 100)"},
-      {"negative id", [](auto* r) { r->mutable_token_ids()->set_ids(2, -1); }, "TOKEN_OUT_OF_RANGE", "token_ids.ids[2]", "-1"},
-      {"mask", [](auto* r) { r->mutable_token_ids()->set_ids(0, 99); }, "MASK_TOKEN_IN_PROMPT", "token_ids.ids[0]", "99"},
+      {"id too large", [](auto* r) { r->mutable_token_ids()->set_ids(1, 100); }, "TOKEN_OUT_OF_RANGE",
+       "token_ids.ids[1]", "100 is not in [0, 100)"},
+      {"negative id", [](auto* r) { r->mutable_token_ids()->set_ids(2, -1); }, "TOKEN_OUT_OF_RANGE", "token_ids.ids[2]",
+       "-1"},
+      {"mask", [](auto* r) { r->mutable_token_ids()->set_ids(0, 99); }, "MASK_TOKEN_IN_PROMPT", "token_ids.ids[0]",
+       "99"},
       {"gen_length 0", [](auto* r) { r->mutable_options()->set_gen_length(0); }, "OPTION_INVALID", "options.gen_length",
        "gen_length 0 is less than 1"},
-      {"too long", [](auto* r) { r->mutable_options()->set_gen_length(510); }, "SEQUENCE_TOO_LONG", "options.gen_length",
-       "max_sequence_length 512"},
+      {"too long", [](auto* r) { r->mutable_options()->set_gen_length(510); }, "SEQUENCE_TOO_LONG",
+       "options.gen_length", "max_sequence_length 512"},
       {"far too long", [](auto* r) { r->mutable_options()->set_gen_length(2147483647); }, "SEQUENCE_TOO_LONG",
        "options.gen_length", "2147483647"},
       {"block 0", [](auto* r) { r->mutable_options()->set_block_length(0); }, "OPTION_INVALID", "options.block_length",
        "block_length 0 is not in [1, gen_length 128]"},
-      {"block 30", [](auto* r) { r->mutable_options()->set_block_length(30); }, "OPTION_INVALID", "options.block_length",
-       "block_length 30 does not divide gen_length 128"},
+      {"block 30", [](auto* r) { r->mutable_options()->set_block_length(30); }, "OPTION_INVALID",
+       "options.block_length", "block_length 30 does not divide gen_length 128"},
       {"steps 0", [](auto* r) { r->mutable_options()->set_steps(0); }, "OPTION_INVALID", "options.steps", "steps 0"},
       {"steps 6", [](auto* r) { r->mutable_options()->set_steps(6); }, "OPTION_INVALID", "options.steps",
        "steps 6 is not a positive multiple of the 4 blocks"},
-      {"strategy", [](auto* r) { r->mutable_options()->set_remasking(static_cast<v1::Remasking>(77)); }, "OPTION_INVALID",
-       "options.remasking", "77"},
+      {"strategy", [](auto* r) { r->mutable_options()->set_remasking(static_cast<v1::Remasking>(77)); },
+       "OPTION_INVALID", "options.remasking", "77"},
       {"cache", [](auto* r) { r->mutable_options()->set_cache(static_cast<v1::Cache>(9)); }, "OPTION_INVALID",
        "options.cache", "9"},
-      {"threshold alone", [](auto* r) { r->mutable_options()->set_threshold(0.5f); }, "OPTION_INVALID", "options.threshold",
-       "REMASKING_CONFIDENCE_THRESHOLD"},
+      {"threshold alone", [](auto* r) { r->mutable_options()->set_threshold(0.5f); }, "OPTION_INVALID",
+       "options.threshold", "REMASKING_CONFIDENCE_THRESHOLD"},
       {"factor alone", [](auto* r) { r->mutable_options()->set_factor(0.5f); }, "OPTION_INVALID", "options.factor",
        "REMASKING_FACTOR"},
       {"bound alone", [](auto* r) { r->mutable_options()->set_entropy_bound(0.5f); }, "OPTION_INVALID",
@@ -117,12 +119,12 @@ TEST(RequestTest, EachBadFieldIsNamedWithValueAndBound) {
        "OPTION_INVALID", "options.threshold", "threshold 2 is not in [0, 1]"},
       {"temperature NaN", [nan](auto* r) { r->mutable_options()->set_temperature(nan); }, "OPTION_INVALID",
        "options.temperature", "nan"},
-      {"temperature -1", [](auto* r) { r->mutable_options()->set_temperature(-1); }, "OPTION_INVALID", "options.temperature",
-       "-1"},
-      {"cfg inf", [](auto* r) { r->mutable_options()->set_cfg_scale(HUGE_VALF); }, "OPTION_INVALID", "options.cfg_scale",
-       "inf"},
-      {"stop without tokenizer", [](auto* r) { r->mutable_options()->add_stop("x"); }, "TOKENIZER_MISSING", "options.stop",
-       "no tokenizer"},
+      {"temperature -1", [](auto* r) { r->mutable_options()->set_temperature(-1); }, "OPTION_INVALID",
+       "options.temperature", "-1"},
+      {"cfg inf", [](auto* r) { r->mutable_options()->set_cfg_scale(HUGE_VALF); }, "OPTION_INVALID",
+       "options.cfg_scale", "inf"},
+      {"stop without tokenizer", [](auto* r) { r->mutable_options()->add_stop("x"); }, "TOKENIZER_MISSING",
+       "options.stop", "no tokenizer"},
       {"priority", [](auto* r) { r->set_priority(static_cast<v1::Priority>(5)); }, "OPTION_INVALID", "priority", "5"},
   };
   for (const BadRequestCase& bad : cases) {
@@ -156,7 +158,8 @@ TEST(RequestTest, ParityAllowsMasksAndUnusedRowsInThePrompt) {
 
 TEST(RequestTest, WhatTheReferenceRejectsIsRejected) {
   int checked = 0;
-  for (const auto& entry : testing::LoadGolden("rejects").at("entries")) {
+  const auto rejects = testing::LoadGolden("rejects");
+  for (const auto& entry : rejects.at("entries")) {
     const std::string why = entry.at("why");
     if (why.rfind("reference defect", 0) == 0) continue;
     const auto& params = entry.at("params");

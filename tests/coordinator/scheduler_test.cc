@@ -1,10 +1,10 @@
 #include "coordinator/scheduler.h"
 
-#include <map>
-
 #include <gmock/gmock.h>
 #include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
+
+#include <map>
 
 #include "tests/coordinator/scripted_model.h"
 
@@ -16,9 +16,9 @@ using internal::v1::Step;
 using internal::v1::StepResult;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
-using ::testing::SizeIs;
 using testing::RunAlone;
 using testing::ScriptedModel;
+using ::testing::SizeIs;
 using testing::TinySpec;
 
 constexpr int kEmbeddingSize = 104;
@@ -40,7 +40,8 @@ std::unique_ptr<Sequence> MixedSequence(uint64_t i) {
   return std::make_unique<Sequence>(i, TinySpec(2 + i % 7, MixedOptions(i)));
 }
 
-// Plans and applies until nothing is left; what came out, by id. The largest number of windows in a step goes to *shared.
+// Plans and applies until nothing is left; what came out, by id. The largest number of windows in a step goes to
+// *shared.
 std::map<uint64_t, v1::GenerateResponse> RunAll(Scheduler* scheduler, ScriptedModel* model, int* shared = nullptr) {
   std::map<uint64_t, v1::GenerateResponse> responses;
   std::vector<Sequence*> started;

@@ -1,12 +1,12 @@
 #include "coordinator/sequence.h"
 
-#include <algorithm>
-#include <functional>
-#include <set>
-
 #include <gmock/gmock.h>
 #include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <set>
 
 #include "tests/coordinator/scripted_model.h"
 
@@ -113,8 +113,8 @@ TEST(SequenceTest, WindowsFollowTheCachePolicy) {
   }
 }
 
-// Runs the sequence on replicas that die before the windows in `deaths`. `rebuild` sees each rebuilding window, and the one that
-// would have come had nobody died.
+// Runs the sequence on replicas that die before the windows in `deaths`. `rebuild` sees each rebuilding window, and the
+// one that would have come had nobody died.
 using RebuildHook = std::function<void(Window* rebuilding, const Window& planned)>;
 v1::GenerateResponse RunWithDeaths(const v1::GenerationOptions& options, const std::set<int>& deaths,
                                    const RebuildHook& rebuild = {}) {
@@ -231,11 +231,11 @@ TEST(SequenceTest, ParityRunsFastDllmsSparePass) {
     int steps;
     int passes;  // With everything revealed in each block's first pass.
   };
-  for (const Case& c : {Case{v1::CACHE_DUAL, v1::REMASKING_CONFIDENCE_THRESHOLD, 8, 4},
-                        Case{v1::CACHE_PREFIX, v1::REMASKING_CONFIDENCE_THRESHOLD, 8, 4},
-                        Case{v1::CACHE_NONE, v1::REMASKING_CONFIDENCE_THRESHOLD, 8, 2},
-                        Case{v1::CACHE_DUAL, v1::REMASKING_FACTOR, 8, 2},
-                        Case{v1::CACHE_DUAL, v1::REMASKING_LOW_CONFIDENCE, 2, 2}}) {
+  for (const Case& c :
+       {Case{v1::CACHE_DUAL, v1::REMASKING_CONFIDENCE_THRESHOLD, 8, 4},
+        Case{v1::CACHE_PREFIX, v1::REMASKING_CONFIDENCE_THRESHOLD, 8, 4},
+        Case{v1::CACHE_NONE, v1::REMASKING_CONFIDENCE_THRESHOLD, 8, 2},
+        Case{v1::CACHE_DUAL, v1::REMASKING_FACTOR, 8, 2}, Case{v1::CACHE_DUAL, v1::REMASKING_LOW_CONFIDENCE, 2, 2}}) {
     v1::GenerationOptions options = Options(8, 4, c.steps);
     options.set_reference_parity(true);
     options.set_cache(c.cache);
@@ -243,8 +243,9 @@ TEST(SequenceTest, ParityRunsFastDllmsSparePass) {
     Sequence sequence(1, TinySpec(3, options));
     while (!sequence.done()) {
       const int masks = sequence.PlanWindow().sample_size();
-      ASSERT_TRUE(sequence.Advance(Scripted(sequence.PlanWindow(), std::vector<int32_t>(masks, 5),
-                                            std::vector<float>(masks, 0.99f)))
+      ASSERT_TRUE(sequence
+                      .Advance(Scripted(sequence.PlanWindow(), std::vector<int32_t>(masks, 5),
+                                        std::vector<float>(masks, 0.99f)))
                       .ok());
     }
     EXPECT_EQ(sequence.Response().usage().forward_passes(), c.passes);
