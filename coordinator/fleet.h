@@ -1,5 +1,5 @@
-// The replicas behind the service: who is there, and which of them computes a sequence. Sequences wait here when nobody can
-// take them, and come back here when a replica dies.
+// The replicas behind the service: who is there, and which of them computes a sequence. Sequences wait here when nobody
+// can take them, and come back here when a replica dies.
 //
 // Thread-safe. Sinks are never called under its mutex. Lock order: none; it calls replicas without its mutex held.
 #ifndef UNMASK_COORDINATOR_FLEET_H_
@@ -34,9 +34,9 @@ class Fleet {
 
   // --- The replicas' side. One caller per connection, in this order: Attach, Loading*, Ready, Drain?, Detach.
 
-  // A replica has connected: its connection's epoch, larger than any before. FAILED_PRECONDITION when it cannot be a part of
-  // this service: another model or shape, a shard plan with gaps, or a tokenizer larger than its embedding. A connection that
-  // is still open under the same name keeps it, and the newcomer gets ALREADY_EXISTS.
+  // A replica has connected: its connection's epoch, larger than any before. FAILED_PRECONDITION when it cannot be a
+  // part of this service: another model or shape, a shard plan with gaps, or a tokenizer larger than its embedding. A
+  // connection that is still open under the same name keeps it, and the newcomer gets ALREADY_EXISTS.
   absl::StatusOr<uint64_t> Attach(const internal::v1::ReplicaDescription& description);
   void Loading(uint64_t epoch, const v1::LoadingProgress& progress);
   // It can compute; what waits may go to it. The Replica takes its results until Detach.
@@ -52,7 +52,9 @@ class Fleet {
 
   // Null until the first replica was ready; then for ever the same.
   std::shared_ptr<const ServedModel> model() const;
-  bool AnyReady() const;
+  bool AnyReady() const { return ReadyReplica() != nullptr; }
+  // One that is ready, null if none is: what the service computes in.
+  std::shared_ptr<const Replica> ReadyReplica() const;
 
   // A new id for a sequence, dense from 1.
   uint64_t NextSequenceId();

@@ -1,0 +1,23 @@
+#include "coordinator/front_door.h"
+
+#include "coordinator/errors.h"
+
+namespace unmask {
+
+absl::StatusOr<std::shared_ptr<const ServedModel>> FrontDoor::Enter() const {
+  if (draining_) {
+    return ServiceError(absl::StatusCode::kUnavailable, kDraining, "the service is shutting down", {},
+                        absl::Seconds(1));
+  }
+  if (std::shared_ptr<const ServedModel> model = fleet_.model()) return model;
+  return ServiceError(absl::StatusCode::kUnavailable, kModelLoading, "no replica has loaded the model yet", {},
+                      absl::Seconds(1));
+}
+
+absl::Status FrontDoor::Readiness() const {
+  if (draining_) return absl::UnavailableError("draining");
+  if (!fleet_.AnyReady()) return absl::UnavailableError("no replica is ready");
+  return absl::OkStatus();
+}
+
+}  // namespace unmask

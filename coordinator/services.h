@@ -1,0 +1,24 @@
+// The public services. Each is handed to the gRPC server, and holds no state of its own.
+#ifndef UNMASK_COORDINATOR_SERVICES_H_
+#define UNMASK_COORDINATOR_SERVICES_H_
+
+#include <memory>
+
+#include "coordinator/service_context.h"
+
+namespace grpc {
+class Service;
+}
+
+namespace unmask {
+
+std::unique_ptr<grpc::Service> MakeInferenceService(const ServiceContext& context);
+
+// options: what is known of the model before a replica is ready.
+std::unique_ptr<grpc::Service> MakeModelService(const ServiceContext& context, FleetOptions options);
+
+std::unique_ptr<grpc::Service> MakeFleetService(const ServiceContext& context);
+
+}  // namespace unmask
+
+#endif  // UNMASK_COORDINATOR_SERVICES_H_
