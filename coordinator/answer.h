@@ -1,5 +1,5 @@
-// The decided start of an answer: its text, and whether it has ended. Tokens are revealed in any order; text exists as far as
-// every token before it is decided.
+// The decided start of an answer: its text, and whether it has ended. Tokens are revealed in any order; text exists as
+// far as every token before it is decided.
 #ifndef UNMASK_COORDINATOR_ANSWER_H_
 #define UNMASK_COORDINATOR_ANSWER_H_
 
@@ -16,7 +16,8 @@ namespace unmask {
 
 class Answer {
  public:
-  // `model` must outlive this. ends: EOS, EOT and `stops` end the answer; else nothing does (infilling, reference parity).
+  // `model` must outlive this. ends: EOS, EOT and `stops` end the answer; else nothing does (infilling, reference
+  // parity).
   Answer(const ServedModel* model, bool ends, std::vector<std::string> stops);
 
   // Reads on in `tokens`, the whole answer, up to its first mask or its end.
@@ -34,8 +35,8 @@ class Answer {
   // All text so far, without the end's own. Empty without a tokenizer.
   const std::string& text() const { return text_; }
 
-  // The part of text() that was not taken yet and that no later token can cut: a start of a stop string is held back until
-  // the answer has ended or is finished.
+  // The part of text() that was not taken yet and that no later token can cut: a start of a stop string is held back
+  // until the answer has ended or is finished.
   std::string TakeDelta();
 
  private:

@@ -1,8 +1,9 @@
 // The error table of the public service: a canonical code, a constant reason, and details for machines.
 //
-// Errors are absl::Status whose payload is a serialised google.rpc.Status with ErrorInfo (domain "unmask") and, where they
-// apply, BadRequest and RetryInfo; services send it as grpc-status-details-bin. INVALID_ARGUMENT messages carry field, value
-// and bound. All other messages are constant, so that clients and load testers can group by them; what varies is metadata.
+// Errors are absl::Status whose payload is a serialised google.rpc.Status with ErrorInfo (domain "unmask") and, where
+// they apply, BadRequest and RetryInfo; services send it as grpc-status-details-bin. INVALID_ARGUMENT messages carry
+// field, value and bound. All other messages are constant, so that clients and load testers can group by them; what
+// varies is metadata.
 #ifndef UNMASK_COORDINATOR_ERRORS_H_
 #define UNMASK_COORDINATOR_ERRORS_H_
 
@@ -47,8 +48,8 @@ absl::Status InvalidField(absl::string_view reason, absl::string_view field, abs
 absl::Status ServiceError(absl::StatusCode code, absl::string_view reason, absl::string_view constant_message,
                           const Metadata& metadata = {}, absl::Duration retry_after = absl::ZeroDuration());
 
-// The serialised google.rpc.Status for grpc-status-details-bin; of an error that did not come from here, one with reason
-// INTERNAL.
+// The serialised google.rpc.Status for grpc-status-details-bin; of an error that did not come from here, one with
+// reason INTERNAL.
 std::string ErrorDetails(const absl::Status& status);
 
 // ErrorInfo.reason of an error, "" if it has none.

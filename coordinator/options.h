@@ -12,13 +12,13 @@
 
 namespace unmask {
 
-// The options of a request, every scalar set. prompt_length: positions before the answer. drawn_seed: used where none is set.
-// INVALID_ARGUMENT names the field ("options.steps"), its value and the bound.
+// The options of a request, every scalar set. prompt_length: positions before the answer. drawn_seed: used where none
+// is set. INVALID_ARGUMENT names the field ("options.steps"), its value and the bound.
 absl::StatusOr<v1::GenerationOptions> ResolveOptions(const v1::GenerationOptions& asked, const ServedModel& model,
                                                      int64_t prompt_length, uint64_t drawn_seed);
 
-// The same for infilling, where the segments decide the length: answer holds their tokens, masks included. Blocks need not
-// divide it, the last may be shorter; unset, one block holds all. Unset steps reveal one token each.
+// The same for infilling, where the segments decide the length: answer holds their tokens, masks included. Blocks need
+// not divide it, the last may be shorter; unset, one block holds all. Unset steps reveal one token each.
 absl::StatusOr<v1::GenerationOptions> ResolveInfillOptions(const v1::GenerationOptions& asked, const ServedModel& model,
                                                            const std::vector<int32_t>& answer, uint64_t drawn_seed);
 

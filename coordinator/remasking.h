@@ -23,9 +23,9 @@ struct Candidate {
 
 // One decision. Every strategy reads the part that it needs.
 struct RemaskingStep {
-  int quota = 0;           // Fixed-count strategies: how many to keep.
-  int step = 0;            // Within the block, from 0 ...
-  int steps = 1;           // ... of so many.
+  int quota = 0;  // Fixed-count strategies: how many to keep.
+  int step = 0;   // Within the block, from 0 ...
+  int steps = 1;  // ... of so many.
   float threshold = 0;
   float factor = 0;
   float entropy_bound = 0;

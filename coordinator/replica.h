@@ -1,6 +1,7 @@
 // One connection of one replica: its scheduler and the step in flight. A replica that comes back is a new Replica.
 //
-// Thread-safe. Its mutex is never held while a sink is called; it is while the sender queues a message, to keep their order.
+// Thread-safe. Its mutex is never held while a sink is called; it is while the sender queues a message, to keep their
+// order.
 #ifndef UNMASK_COORDINATOR_REPLICA_H_
 #define UNMASK_COORDINATOR_REPLICA_H_
 
@@ -21,7 +22,8 @@ class Replica {
   // Queues a message on the replica's stream; must not block, and may be called from any thread.
   using Sender = std::function<void(const internal::v1::CoordinatorMessage&)>;
 
-  Replica(uint64_t epoch, internal::v1::ReplicaDescription description, internal::v1::ReplicaReady ready, Sender sender);
+  Replica(uint64_t epoch, internal::v1::ReplicaDescription description, internal::v1::ReplicaReady ready,
+          Sender sender);
 
   uint64_t epoch() const { return epoch_; }
   const internal::v1::ReplicaDescription& description() const { return description_; }
@@ -31,8 +33,8 @@ class Replica {
   // Takes a sequence and plans it as soon as no step is in flight. As Scheduler::Admit; UNAVAILABLE after Close.
   absl::Status Admit(std::unique_ptr<Sequence>& sequence);
 
-  // Applies a result, tells the sinks, and sends the next step. An error means that the replica broke the protocol: the caller
-  // drops it. Results of another epoch are ignored.
+  // Applies a result, tells the sinks, and sends the next step. An error means that the replica broke the protocol: the
+  // caller drops it. Results of another epoch are ignored.
   absl::Status OnResult(const internal::v1::StepResult& result);
 
   // Null when it is not here; else the sequence, whose sink was not told.

@@ -1,4 +1,5 @@
-// Requests to sequences: the one place that rejects bad input. What comes out is valid by type; later code does not check again.
+// Requests to sequences: the one place that rejects bad input. What comes out is valid by type; later code does not
+// check again.
 #ifndef UNMASK_COORDINATOR_REQUEST_H_
 #define UNMASK_COORDINATOR_REQUEST_H_
 

@@ -27,32 +27,33 @@ class Scheduler {
 
   // What Apply hands back: a sequence that did a step, and the sequence itself once it is over.
   struct Progress {
-    Sequence* sequence = nullptr;                // Valid until the next call.
+    Sequence* sequence = nullptr;  // Valid until the next call.
     std::vector<v1::GenerateStreamResponse> events;
-    std::unique_ptr<Sequence> over;              // Done or failed: no longer the scheduler's.
-    absl::Status status;                         // Of `over`.
+    std::unique_ptr<Sequence> over;  // Done or failed: no longer the scheduler's.
+    absl::Status status;             // Of `over`.
   };
 
-  // Queues a sequence, by priority and then in order. RESOURCE_EXHAUSTED, and the sequence is left with the caller, when its
-  // K/V would not fit even alone.
+  // Queues a sequence, by priority and then in order. RESOURCE_EXHAUSTED, and the sequence is left with the caller,
+  // when its K/V would not fit even alone.
   absl::Status Admit(std::unique_ptr<Sequence>& sequence);
 
-  // The next step, or nothing when there is nothing to do or a step is in flight. Sequences whose first step this is are
-  // added to `started`.
+  // The next step, or nothing when there is nothing to do or a step is in flight. Sequences whose first step this is
+  // are added to `started`.
   std::optional<internal::v1::Step> Plan(std::vector<Sequence*>* started);
 
-  // The result of the step in flight, one Candidates for each of its windows. INVALID_ARGUMENT when it does not fit the step:
-  // nothing was applied, and the replica cannot be trusted.
+  // The result of the step in flight, one Candidates for each of its windows. INVALID_ARGUMENT when it does not fit the
+  // step: nothing was applied, and the replica cannot be trusted.
   absl::StatusOr<std::vector<Progress>> Apply(const internal::v1::StepResult& result);
 
-  // Forgets a sequence; its K/V is freed before the next step. Null when it is not here. A result in flight for it is ignored.
+  // Forgets a sequence; its K/V is freed before the next step. Null when it is not here. A result in flight for it is
+  // ignored.
   std::unique_ptr<Sequence> Cancel(uint64_t id);
 
   // K/V of cancelled and finished sequences, when no step is due that would carry it.
   std::vector<uint64_t> TakeReleases();
 
-  // The replica is gone: hands back all sequences, in order of arrival, ready to go on elsewhere. Those that were in its last
-  // step are suspects; a lone one is charged with the death.
+  // The replica is gone: hands back all sequences, in order of arrival, ready to go on elsewhere. Those that were in
+  // its last step are suspects; a lone one is charged with the death.
   std::vector<std::unique_ptr<Sequence>> Abandon();
 
   int running() const { return static_cast<int>(running_.size()); }
@@ -66,8 +67,8 @@ class Scheduler {
  private:
   using Sequences = std::deque<std::unique_ptr<Sequence>>;
 
-  void StartWaiting();                        // Moves sequences to running_ as far as K/V lasts.
-  std::vector<Sequence*> ChooseWindows();     // Whose next windows share the next step.
+  void StartWaiting();                     // Moves sequences to running_ as far as K/V lasts.
+  std::vector<Sequence*> ChooseWindows();  // Whose next windows share the next step.
 
   const ReplicaLimits limits_;
   const int32_t embedding_size_;

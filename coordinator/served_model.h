@@ -1,4 +1,5 @@
-// What the coordinator knows of the model it serves: the tokenizer from the checkpoint's folder, the shape from the replicas.
+// What the coordinator knows of the model it serves: the tokenizer from the checkpoint's folder, the shape from the
+// replicas.
 #ifndef UNMASK_COORDINATOR_SERVED_MODEL_H_
 #define UNMASK_COORDINATOR_SERVED_MODEL_H_
 

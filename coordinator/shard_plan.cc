@@ -33,7 +33,8 @@ absl::Status CheckShardPlan(const internal::v1::ReplicaDescription& description)
   int32_t heads = 0, columns = 0, vocabulary = 0;
   for (int rank = 0; rank < description.ranks_size(); ++rank) {
     if (description.ranks(rank).rank() != rank) {
-      return absl::FailedPreconditionError(absl::StrCat("rank ", description.ranks(rank).rank(), " stands at place ", rank));
+      return absl::FailedPreconditionError(
+          absl::StrCat("rank ", description.ranks(rank).rank(), " stands at place ", rank));
     }
     const v1::Shard& shard = description.ranks(rank).shard();
     UNMASK_RETURN_IF_ERROR(Continue(rank, "heads", shard.heads_begin(), shard.heads_end(), &heads));
@@ -43,9 +44,9 @@ absl::Status CheckShardPlan(const internal::v1::ReplicaDescription& description)
     const int32_t kv_begin = shard.heads_begin() / group;
     const int32_t kv_end = (shard.heads_end() - 1) / group + 1;
     if (shard.kv_heads_begin() != kv_begin || shard.kv_heads_end() != kv_end) {
-      return absl::FailedPreconditionError(absl::StrCat("rank ", rank, " holds K/V heads [", shard.kv_heads_begin(), ", ",
-                                                        shard.kv_heads_end(), "), its heads read [", kv_begin, ", ", kv_end,
-                                                        ")"));
+      return absl::FailedPreconditionError(absl::StrCat("rank ", rank, " holds K/V heads [", shard.kv_heads_begin(),
+                                                        ", ", shard.kv_heads_end(), "), its heads read [", kv_begin,
+                                                        ", ", kv_end, ")"));
     }
   }
   UNMASK_RETURN_IF_ERROR(Covers("heads", heads, shape.heads()));

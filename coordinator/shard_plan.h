@@ -7,8 +7,9 @@
 
 namespace unmask {
 
-// FAILED_PRECONDITION unless the ranks are numbered from 0, their query heads, MLP columns and vocabulary rows follow each other
-// without gap or overlap over the whole model, and each rank holds exactly the K/V heads that its query heads read.
+// FAILED_PRECONDITION unless the ranks are numbered from 0, their query heads, MLP columns and vocabulary rows follow
+// each other without gap or overlap over the whole model, and each rank holds exactly the K/V heads that its query
+// heads read.
 absl::Status CheckShardPlan(const internal::v1::ReplicaDescription& description);
 
 }  // namespace unmask
