@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Configures (once) and builds a preset of CMakePresets.json: release, dev or clang.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+preset=${1:-release}
+directory=build/$preset
+[ "$preset" = release ] && directory=build
+[ -f "$directory/build.ninja" ] || cmake --preset "$preset"
+ninja -C "$directory"

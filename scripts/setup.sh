@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Installs what the build needs on Debian 12, and only what is missing. `scripts/setup.sh clang` adds the second compiler.
+set -euo pipefail
+
+packages=(
+  g++ cmake ninja-build ccache pkg-config make git
+  libgrpc++-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev libabsl-dev   # services
+  libdnnl-dev libopenmpi-dev openmpi-bin                                               # kernels, ranks
+  libcli11-dev nlohmann-json3-dev libcpp-httplib-dev prometheus-cpp-dev libxxhash-dev  # flags, JSON, admin port, digests
+  libgtest-dev libgmock-dev                                                            # tests
+)
+for extra in "$@"; do
+  case $extra in
+    clang) packages+=(clang clang-format) ;;
+    *) echo "setup.sh: unknown extra '$extra' (known: clang)" >&2; exit 64 ;;
+  esac
+done
+
+if ! command -v apt-get >/dev/null; then
+  echo "setup.sh: this is not Debian; install the equivalents of: ${packages[*]}" >&2
+  exit 0
+fi
+missing=()
+for package in "${packages[@]}"; do
+  [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  echo "Installing: ${missing[*]}"
+  sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
+  $sudo apt-get update -q
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
+fi
+
+if ! command -v cargo >/dev/null; then
+  echo "setup.sh: no Rust toolchain: cargo is not on the PATH (https://rustup.rs installs one)" >&2
+  exit 69
+fi
