@@ -1,6 +1,7 @@
-// A stand-in for a replica's engine of two layers that keeps K/V as the real one does: a position's first-layer K/V is its
-// token, its second-layer K/V a hash of its token and of all that it saw when it was last computed. Every prediction is a hash
-// of all second-layer K/V, so any K/V that is missing, wrong, or stale in another way changes the text.
+// A stand-in for a replica's engine of two layers that keeps K/V as the real one does: a position's first-layer K/V is
+// its token, its second-layer K/V a hash of its token and of all that it saw when it was last computed. Every
+// prediction is a hash of all second-layer K/V, so any K/V that is missing, wrong, or stale in another way changes the
+// text.
 #ifndef UNMASK_TESTS_COORDINATOR_SCRIPTED_MODEL_H_
 #define UNMASK_TESTS_COORDINATOR_SCRIPTED_MODEL_H_
 

@@ -1,0 +1,147 @@
+#include "tests/support/service.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+namespace unmask::testing {
+namespace {
+
+constexpr auto kPoll = std::chrono::milliseconds(20);
+constexpr auto kReadyWithin = std::chrono::seconds(60);
+
+std::string MakeScratchDirectory() {
+  std::string path = (std::filesystem::temp_directory_path() / "unmask-e2e-XXXXXX").string();
+  if (mkdtemp(path.data()) == nullptr) ADD_FAILURE() << "mkdtemp";
+  return path;
+}
+
+template <typename Reader>
+Streamed ReadAll(std::unique_ptr<Reader> reader) {
+  Streamed streamed;
+  v1::GenerateStreamResponse event;
+  while (reader->Read(&event)) {
+    if (event.has_completed()) streamed.completed = event.completed();
+    streamed.events.push_back(event);
+  }
+  streamed.status = reader->Finish();
+  return streamed;
+}
+
+}  // namespace
+
+std::string BinaryPath(const std::string& name) {
+  const char* directory = std::getenv("UNMASK_BIN_DIR");
+  return std::string(directory ? directory : "build/bin") + "/" + name;
+}
+
+Service::Service(const std::vector<std::string>& flags) : directory_(MakeScratchDirectory()) {
+  const std::string ready_file = directory_ + "/ready.json";
+  std::vector<std::string> command = {BinaryPath("unmask"), "serve", "--listen", "127.0.0.1:0", "--fleet-listen",
+                                      "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--ready-file", ready_file};
+  command.insert(command.end(), flags.begin(), flags.end());
+  std::vector<char*> argv;
+  for (std::string& word : command) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  const std::string log = directory_ + "/serve.log";
+  pid_ = fork();
+  if (pid_ == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    const int out = open(log.c_str(), O_CREAT | O_WRONLY | O_APPEND, 0600);
+    dup2(out, STDOUT_FILENO);
+    dup2(out, STDERR_FILENO);
+    execv(argv[0], argv.data());
+    _exit(127);
+  }
+  const auto deadline = std::chrono::steady_clock::now() + kReadyWithin;
+  while (!std::filesystem::exists(ready_file)) {
+    const bool ended = waitpid(pid_, nullptr, WNOHANG) == pid_;
+    if (ended || std::chrono::steady_clock::now() > deadline) {
+      std::ifstream file(log);
+      ADD_FAILURE() << "unmask serve is not ready" << (ended ? " but ended" : "") << "; its log:\n" << file.rdbuf();
+      if (ended) pid_ = -1;
+      return;
+    }
+    std::this_thread::sleep_for(kPoll);
+  }
+  std::ifstream file(ready_file);
+  const nlohmann::json ready = nlohmann::json::parse(file);
+  address_ = ready.at("grpc");
+  admin_ = ready.at("admin");
+  channel_ = grpc::CreateChannel(address_, grpc::InsecureChannelCredentials());
+  inference_ = v1::InferenceService::NewStub(channel_);
+  models_ = v1::ModelService::NewStub(channel_);
+  fleet_ = v1::FleetService::NewStub(channel_);
+}
+
+Service::~Service() {
+  if (pid_ > 0) {
+    kill(pid_, SIGTERM);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (waitpid(pid_, nullptr, WNOHANG) == 0) {
+      if (std::chrono::steady_clock::now() > deadline) {
+        ADD_FAILURE() << "unmask serve did not end on SIGTERM";
+        kill(pid_, SIGKILL);
+        waitpid(pid_, nullptr, 0);
+        break;
+      }
+      std::this_thread::sleep_for(kPoll);
+    }
+  }
+  if (::testing::Test::HasFailure()) {
+    std::ifstream log(directory_ + "/serve.log");
+    fprintf(stderr, "--- serve.log of the failed test\n%s---\n",
+            std::string(std::istreambuf_iterator<char>(log), {}).c_str());
+  }
+  std::filesystem::remove_all(directory_);
+}
+
+v1::GetFleetResponse Service::GetFleet() {
+  grpc::ClientContext context;
+  v1::GetFleetResponse response;
+  const grpc::Status status = fleet_->GetFleet(&context, v1::GetFleetRequest(), &response);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  return response;
+}
+
+bool Service::WaitForReady(int ready) {
+  const auto deadline = std::chrono::steady_clock::now() + kReadyWithin;
+  while (std::chrono::steady_clock::now() < deadline) {
+    int count = 0;
+    for (const auto& replica : GetFleet().replicas()) count += replica.state() == v1::REPLICA_STATE_READY;
+    if (count == ready) return true;
+    std::this_thread::sleep_for(kPoll);
+  }
+  return false;
+}
+
+Streamed GenerateStream(Service& service, const v1::GenerateRequest& request) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+  return ReadAll(service.inference().GenerateStream(&context, request));
+}
+
+Streamed InfillStream(Service& service, const v1::InfillRequest& request) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+  return ReadAll(service.inference().InfillStream(&context, request));
+}
+
+std::string Identity(v1::GenerateResponse response) {
+  response.clear_timing();
+  response.clear_request_id();
+  response.clear_replays();
+  return response.SerializeAsString();
+}
+
+}  // namespace unmask::testing
