@@ -125,18 +125,29 @@ class ServeProcess : public EmbeddedService {
 
 absl::StatusOr<std::unique_ptr<EmbeddedService>> EmbeddedService::Start(const EmbeddedServiceOptions& options) {
   UNMASK_ASSIGN_OR_RETURN(std::unique_ptr<RuntimeDirectory> directory, RuntimeDirectory::Create());
+  UNMASK_ASSIGN_OR_RETURN(const std::string program, SisterProgram("unmask"));
   constexpr char kAnyPort[] = "127.0.0.1:0";
   Command serve;
-  serve.argv = {OwnProgram(),        "serve",
-                "--listen",          kAnyPort,
-                "--fleet-listen",    kAnyPort,
-                "--admin-listen",    kAnyPort,
-                "--ready-file",      ServeProcess::ReadyFileIn(*directory),
-                "--address-file",    ServeProcess::AddressFileIn(*directory),
-                "--replicas",        "1",
-                "--tensor-parallel", absl::StrCat(options.tensor_parallel),
-                "--dtype",           options.dtype,
-                "--threads",         absl::StrCat(options.threads)};
+  serve.argv = {program,
+                "serve",
+                "--listen",
+                kAnyPort,
+                "--fleet-listen",
+                kAnyPort,
+                "--admin-listen",
+                kAnyPort,
+                "--ready-file",
+                ServeProcess::ReadyFileIn(*directory),
+                "--address-file",
+                ServeProcess::AddressFileIn(*directory),
+                "--replicas",
+                "1",
+                "--tensor-parallel",
+                absl::StrCat(options.tensor_parallel),
+                "--dtype",
+                options.dtype,
+                "--threads",
+                absl::StrCat(options.threads)};
   if (!options.model.empty()) serve.argv.insert(serve.argv.end(), {"--model", options.model});
   // To a file, not a pipe: nobody need read it, and serve never waits for us.
   const std::string log_file = ServeProcess::LogFileIn(*directory);

@@ -11,8 +11,8 @@ namespace unmask {
 // This program's own file.
 std::string OwnProgram();
 
-// The path of `name` ("unmask-worker"): what the environment variable UNMASK_WORKER_BINARY (in general, `name` in
-// capitals
+// The path of `name` ("unmask-worker", "unmask" itself): what the environment variable UNMASK_WORKER_BINARY (in
+// general, `name` in capitals
 // + _BINARY) says, else the one in our own folder. NOT_FOUND where nothing executable is there.
 absl::StatusOr<std::string> SisterProgram(const std::string& name);
 
