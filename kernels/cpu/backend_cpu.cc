@@ -38,11 +38,11 @@ T* Row(const Tensor& tensor, int64_t row) {
 
 class CpuBackend : public Backend {
  public:
-  explicit CpuBackend(const BackendOptions& options)
+  CpuBackend(const BackendOptions& options, const CpuKind& kind)
       : dtype_(options.compute_dtype),
-        kernels_(BestKernels()),
+        kernels_(*kind.kernels),
         workers_(options.threads, KeepOneDnnToThisThread),
-        multiplier_(&kernels_, options.compute_dtype, &workers_) {}
+        multiplier_(&kernels_, options.compute_dtype, kind.onednn, &workers_) {}
 
   std::string Numerics() const override {
     return absl::StrCat("cpu ", Name(dtype_), " x86-64-", kernels_.name, " ", multiplier_.Name());
@@ -276,7 +276,7 @@ class CpuBackend : public Backend {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Backend>> OpenCpuBackend(const BackendOptions& options) {
+absl::StatusOr<std::unique_ptr<Backend>> OpenCpuBackend(const BackendOptions& options, const CpuKind& kind) {
   if (options.compute_dtype != DType::kF32 && options.compute_dtype != DType::kBf16) {
     return absl::InvalidArgumentError(
         absl::StrCat("compute dtype ", Name(options.compute_dtype), " is not built for the CPU"));
@@ -285,7 +285,7 @@ absl::StatusOr<std::unique_ptr<Backend>> OpenCpuBackend(const BackendOptions& op
     return absl::InvalidArgumentError(absl::StrCat("threads ", options.threads, " is not in [1, 1024]"));
   }
   try {
-    return std::make_unique<CpuBackend>(options);
+    return std::make_unique<CpuBackend>(options, kind);
   } catch (const std::system_error& error) {
     return absl::ResourceExhaustedError(absl::StrCat("starting ", options.threads, " threads: ", error.what()));
   } catch (const std::bad_alloc&) {

@@ -23,10 +23,10 @@ class GemmPanel {
  public:
   virtual ~GemmPanel() = default;
   virtual int64_t bytes() const = 0;
-  // Readies the panel for `rows` <= kGemmRows rows at these strides; by the thread that issues operations.
-  virtual absl::Status Prepare(int64_t rows, int64_t in_stride, int64_t out_stride) = 0;
-  // out = in * panel^T, by any thread, as many at once as were asked for; Prepare() has seen this shape.
-  // in: (rows, inputs) compute dtype. out: (rows, outputs of the panel) fp32.
+  // Readies the panel for `rows` <= kGemmRows rows; by the thread that issues operations.
+  virtual absl::Status Prepare(int64_t rows) = 0;
+  // out = in * panel^T, by any thread, as many at once as were asked for; Prepare() has seen this number
+  // of rows. in: (rows, inputs) compute dtype, without gaps. out: (rows, outputs of the panel) fp32.
   virtual absl::Status Multiply(const Tensor& in, const Tensor& out, int worker) = 0;
 };
 

@@ -75,18 +75,13 @@ struct Product {
 class Library {
  public:
   Library(DType dtype, int workers)
-      : type_(dtype == DType::kF32 ? Type::f32 : Type::bf16), engine_(dnnl::engine::kind::cpu, 0), scratch_(workers) {
-    for (int i = 0; i < workers; ++i) streams_.emplace_back(engine_);
-  }
-
-  // The layout of packed weights of this shape; throws dnnl::error (unimplemented) where it would not be brgemm's.
-  Description PackedLayout(int64_t outputs, int64_t inputs) {
-    const Description any({inputs, outputs}, type_, dnnl::memory::format_tag::any);
-    return Describe(kGemmRows, inputs, outputs, inputs, outputs, any).weights_desc();
+      : type_(dtype == DType::kF32 ? Type::f32 : Type::bf16), engine_(dnnl::engine::kind::cpu, 0), workers_(workers) {
+    for (Worker& worker : workers_) worker.stream = dnnl::stream(engine_);
   }
 
   dnnl::memory Pack(const float* weights, int64_t outputs, int64_t inputs) {
-    dnnl::memory packed(PackedLayout(outputs, inputs), engine_);
+    const Description any({inputs, outputs}, type_, dnnl::memory::format_tag::any);
+    dnnl::memory packed(Describe(kGemmRows, inputs, outputs, any).weights_desc(), engine_);
     // (outputs, inputs) row-major is (inputs, outputs) transposed.
     const Description plain({inputs, outputs}, Type::f32, dnnl::memory::format_tag::ba);
     dnnl::memory from(plain, engine_, const_cast<float*>(weights));
@@ -96,44 +91,54 @@ class Library {
     return packed;
   }
 
-  // The product of `rows` rows with weights packed as `layout`; made at the first use. Scratch memory is ready then,
-  // too.
-  const Product* Find(int64_t rows, int64_t inputs, int64_t outputs, int64_t in_stride, int64_t out_stride,
-                      const Description& layout) {
-    const auto key = std::make_tuple(rows, inputs, outputs, in_stride, out_stride);
-    auto found = products_.find(key);
-    if (found == products_.end()) {
-      const auto description = Describe(rows, inputs, outputs, in_stride, out_stride, layout);
-      found = products_
-                  .emplace(key, Product{dnnl::matmul(description), description.src_desc(), description.dst_desc(),
-                                        description.scratchpad_desc()})
-                  .first;
-      for (std::vector<char>& scratch : scratch_) {
-        const size_t bytes = found->second.scratch.get_size() + kAlignment;
-        if (scratch.size() < bytes) scratch.resize(bytes);
-      }
+  // Makes the product of `rows` rows with weights packed as `layout`, and room for it, at the first use.
+  void Prepare(int64_t rows, int64_t inputs, int64_t outputs, const Description& layout) {
+    const auto key = std::make_tuple(rows, inputs, outputs);
+    if (products_.count(key) != 0) return;
+    const auto description = Describe(rows, inputs, outputs, layout);
+    const Product product{dnnl::matmul(description), description.src_desc(), description.dst_desc(),
+                          description.scratchpad_desc()};
+    for (Worker& worker : workers_) {
+      const size_t bytes = product.scratch.get_size() + kAlignment;
+      if (worker.scratch.size() < bytes) worker.scratch.resize(bytes);
+      const size_t floats = rows * outputs;
+      if (worker.dense.size() < floats) worker.dense.resize(floats);
     }
-    return &found->second;
+    products_.emplace(key, product);
   }
 
-  void Multiply(const Product& product, const Tensor& in, const dnnl::memory& weights, const Tensor& out, int worker) {
-    char* scratch = scratch_[worker].data();
+  void Multiply(const Tensor& in, const dnnl::memory& weights, const Tensor& out, int index) {
+    const Product& product = products_.at(std::make_tuple(in.rows, in.columns, out.columns));
+    Worker& worker = workers_[index];
+    char* scratch = worker.scratch.data();
     scratch += (kAlignment - reinterpret_cast<uintptr_t>(scratch) % kAlignment) % kAlignment;
-    product.primitive.execute(streams_[worker],
-                              {{DNNL_ARG_SRC, dnnl::memory(product.in, engine_, in.data)},
-                               {DNNL_ARG_WEIGHTS, weights},
-                               {DNNL_ARG_DST, dnnl::memory(product.out, engine_, out.data)},
-                               {DNNL_ARG_SCRATCHPAD, dnnl::memory(product.scratch, engine_, scratch)}});
-    streams_[worker].wait();
+    // brgemm writes without gaps only; a panel of a wider matrix is copied from the cache.
+    const bool dense = out.stride == out.columns;
+    float* to = dense ? out.f32() : worker.dense.data();
+    product.primitive.execute(worker.stream, {{DNNL_ARG_SRC, dnnl::memory(product.in, engine_, in.data)},
+                                              {DNNL_ARG_WEIGHTS, weights},
+                                              {DNNL_ARG_DST, dnnl::memory(product.out, engine_, to)},
+                                              {DNNL_ARG_SCRATCHPAD, dnnl::memory(product.scratch, engine_, scratch)}});
+    worker.stream.wait();
+    if (dense) return;
+    for (int64_t r = 0; r < out.rows; ++r) {
+      std::memcpy(out.f32() + r * out.stride, to + r * out.columns, out.columns * sizeof(float));
+    }
   }
 
  private:
   static constexpr size_t kAlignment = 64;
 
-  dnnl::matmul::primitive_desc Describe(int64_t rows, int64_t inputs, int64_t outputs, int64_t in_stride,
-                                        int64_t out_stride, const Description& weights) {
-    const Description in({rows, inputs}, type_, {in_stride, 1});
-    const Description out({rows, outputs}, Type::f32, {out_stride, 1});
+  struct Worker {
+    dnnl::stream stream;
+    std::vector<char> scratch;
+    std::vector<float> dense;
+  };
+
+  // Throws dnnl::error (unimplemented) where it would not be brgemm's.
+  dnnl::matmul::primitive_desc Describe(int64_t rows, int64_t inputs, int64_t outputs, const Description& weights) {
+    const Description in({rows, inputs}, type_, dnnl::memory::format_tag::ab);
+    const Description out({rows, outputs}, Type::f32, dnnl::memory::format_tag::ab);
     dnnl::primitive_attr attributes;
     attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);  // Each thread its own.
     dnnl::matmul::primitive_desc description(dnnl::matmul::desc(in, weights, out), attributes, engine_);
@@ -145,40 +150,29 @@ class Library {
 
   const Type type_;
   dnnl::engine engine_;
-  std::vector<dnnl::stream> streams_;       // Of each worker.
-  std::vector<std::vector<char>> scratch_;  // Likewise.
-  // Rows, inputs, outputs, strides. Small: at most kGemmRows row counts of the few shapes of a model.
-  std::map<std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t>, Product> products_;
+  std::vector<Worker> workers_;
+  // By rows, inputs and outputs. Few: at most kGemmRows row counts of a model's few shapes.
+  std::map<std::tuple<int64_t, int64_t, int64_t>, Product> products_;
 };
 
 class OneDnnPanel : public GemmPanel {
  public:
   OneDnnPanel(Library* library, dnnl::memory weights, int64_t outputs, int64_t inputs)
-      : library_(*library),
-        weights_(std::move(weights)),
-        layout_(weights_.get_desc()),
-        outputs_(outputs),
-        inputs_(inputs) {}
+      : library_(*library), weights_(std::move(weights)), outputs_(outputs), inputs_(inputs) {}
 
-  int64_t bytes() const override { return static_cast<int64_t>(layout_.get_size()); }
+  int64_t bytes() const override { return static_cast<int64_t>(weights_.get_desc().get_size()); }
 
-  absl::Status Prepare(int64_t rows, int64_t in_stride, int64_t out_stride) override {
-    return Guard("matrix product", [&] { Product(rows, in_stride, out_stride); });
+  absl::Status Prepare(int64_t rows) override {
+    return Guard("matrix product", [&] { library_.Prepare(rows, inputs_, outputs_, weights_.get_desc()); });
   }
 
   absl::Status Multiply(const Tensor& in, const Tensor& out, int worker) override {
-    return Guard("matrix product",
-                 [&] { library_.Multiply(*Product(in.rows, in.stride, out.stride), in, weights_, out, worker); });
+    return Guard("matrix product", [&] { library_.Multiply(in, weights_, out, worker); });
   }
 
  private:
-  const struct Product* Product(int64_t rows, int64_t in_stride, int64_t out_stride) {
-    return library_.Find(rows, inputs_, outputs_, in_stride, out_stride, layout_);
-  }
-
   Library& library_;
   const dnnl::memory weights_;
-  const Description layout_;
   const int64_t outputs_;
   const int64_t inputs_;
 };
@@ -225,7 +219,7 @@ absl::Status TryRows(Gemm* gemm, DType dtype) {
        {kGemmRows, int64_t{1}, int64_t{2}, int64_t{3}, int64_t{13}, int64_t{16}, int64_t{33}, int64_t{65}}) {
     float* to = rows == kGemmRows ? all.data() : some.data();
     void* from = dtype == DType::kF32 ? static_cast<void*>(in.data()) : narrow.data();
-    UNMASK_RETURN_IF_ERROR(panel->Prepare(rows, kInputs, kOutputs));
+    UNMASK_RETURN_IF_ERROR(panel->Prepare(rows));
     UNMASK_RETURN_IF_ERROR(
         panel->Multiply({dtype, rows, kInputs, kInputs, from}, {DType::kF32, rows, kOutputs, kOutputs, to}, 0));
     if (std::memcmp(to, all.data(), rows * kOutputs * sizeof(float)) != 0) {

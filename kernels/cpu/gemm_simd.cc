@@ -34,7 +34,7 @@ class SimdPanel : public GemmPanel {
 
   int64_t bytes() const override { return static_cast<int64_t>(data_.size()); }
 
-  absl::Status Prepare(int64_t, int64_t, int64_t) override {
+  absl::Status Prepare(int64_t) override {
     if (shared_.dtype == DType::kF32) return absl::OkStatus();
     for (std::vector<float>& scratch : shared_.scratch) {
       if (static_cast<int64_t>(scratch.size()) < kMultiplyRows * inputs_) scratch.resize(kMultiplyRows * inputs_);

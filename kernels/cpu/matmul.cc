@@ -1,6 +1,7 @@
 #include "kernels/cpu/matmul.h"
 
 #include <algorithm>
+#include <cstring>
 #include <new>
 #include <utility>
 
@@ -18,8 +19,9 @@ int64_t CpuMatrix::bytes() const {
   return total;
 }
 
-MatrixMultiplier::MatrixMultiplier(const KernelTable* kernels, DType compute_dtype, Workers* workers)
+MatrixMultiplier::MatrixMultiplier(const KernelTable* kernels, DType compute_dtype, bool onednn, Workers* workers)
     : kernels_(kernels), workers_(workers), fallback_(MakeSimdGemm(kernels, compute_dtype, workers->threads())) {
+  if (!onednn) return;
   auto preferred = MakeOneDnnGemm(compute_dtype, workers->threads());
   if (preferred.ok()) preferred_ = *std::move(preferred);
 }
@@ -74,13 +76,13 @@ absl::StatusOr<std::unique_ptr<CpuMatrix>> MatrixMultiplier::Pack(absl::Span<con
   return std::make_unique<CpuMatrix>(rows, slices[0].columns, std::move(panels));
 }
 
-absl::Status MatrixMultiplier::Multiply(const Tensor& in, const CpuMatrix& weight, const Tensor& out) {
-  if (in.rows == 0) return absl::OkStatus();
+absl::Status MatrixMultiplier::Multiply(const Tensor& given, const CpuMatrix& weight, const Tensor& out) {
+  if (given.rows == 0) return absl::OkStatus();
+  const Tensor in = WithoutGaps(given);
   const int64_t blocks = (in.rows + kGemmRows - 1) / kGemmRows;
   for (int64_t p = 0; p < weight.panels(); ++p) {
-    for (const int64_t rows : {std::min(in.rows, kGemmRows), in.rows - (blocks - 1) * kGemmRows}) {
-      UNMASK_RETURN_IF_ERROR(weight.panel(p)->Prepare(rows, in.stride, out.stride));
-    }
+    UNMASK_RETURN_IF_ERROR(weight.panel(p)->Prepare(std::min(in.rows, kGemmRows)));
+    UNMASK_RETURN_IF_ERROR(weight.panel(p)->Prepare(in.rows - (blocks - 1) * kGemmRows));
   }
   std::vector<absl::Status> errors(workers_->threads());
   workers_->Run(weight.panels() * blocks, [&](int64_t index, int worker) {
@@ -92,6 +94,16 @@ absl::Status MatrixMultiplier::Multiply(const Tensor& in, const CpuMatrix& weigh
   });
   for (absl::Status& error : errors) UNMASK_RETURN_IF_ERROR(error);
   return absl::OkStatus();
+}
+
+Tensor MatrixMultiplier::WithoutGaps(const Tensor& in) {
+  if (in.stride == in.columns) return in;
+  const int64_t row_bytes = in.columns * ByteSize(in.dtype);
+  dense_.resize(in.rows * row_bytes);
+  workers_->RunRows(in.rows, in.columns, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) std::memcpy(dense_.data() + r * row_bytes, in.Rows(r, r + 1).data, row_bytes);
+  });
+  return {in.dtype, in.rows, in.columns, in.columns, dense_.data()};
 }
 
 }  // namespace unmask

@@ -3,6 +3,7 @@
 #ifndef UNMASK_KERNELS_CPU_MATMUL_H_
 #define UNMASK_KERNELS_CPU_MATMUL_H_
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -37,7 +38,7 @@ class CpuMatrix : public PackedMatrix {
 
 class MatrixMultiplier {
  public:
-  MatrixMultiplier(const KernelTable* kernels, DType compute_dtype, Workers* workers);
+  MatrixMultiplier(const KernelTable* kernels, DType compute_dtype, bool onednn, Workers* workers);
 
   // What decides bits.
   std::string Name() const { return preferred_ != nullptr ? preferred_->Name() : fallback_->Name(); }
@@ -51,11 +52,13 @@ class MatrixMultiplier {
  private:
   absl::StatusOr<std::unique_ptr<GemmPanel>> PackPanel(absl::Span<const Tensor> slices, int64_t begin, int64_t end,
                                                        std::vector<float>* scratch);
+  Tensor WithoutGaps(const Tensor& in);
 
   const KernelTable* const kernels_;
   Workers* const workers_;
   std::unique_ptr<Gemm> preferred_;  // Null where only ours will do.
   std::unique_ptr<Gemm> fallback_;
+  std::vector<char> dense_;  // Rows whose stride left gaps.
 };
 
 }  // namespace unmask

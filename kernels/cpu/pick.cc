@@ -57,7 +57,7 @@ absl::Status PickTile(const KernelTable& kernels, Workers* workers, const Tile& 
   const int64_t tasks = (head.panels() + kPanelsOfTask - 1) / kPanelsOfTask;
   const int64_t count = static_cast<int64_t>(specs.size());
   for (int64_t p = 0; p < head.panels(); ++p) {
-    UNMASK_RETURN_IF_ERROR(head.panel(p)->Prepare(tile.rows.rows, tile.rows.stride, kTaskIds));
+    UNMASK_RETURN_IF_ERROR(head.panel(p)->Prepare(tile.rows.rows));
   }
   std::vector<std::vector<float>> scratch(workers->threads(), std::vector<float>(tile.rows.rows * kTaskIds));
   std::vector<CandidateRecord> parts(count * tasks);
