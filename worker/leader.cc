@@ -1,0 +1,218 @@
+#include "worker/leader.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+
+namespace unmask {
+namespace {
+
+using internal::v1::CoordinatorMessage;
+using internal::v1::ReplicaMessage;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr milliseconds kFirstPause{100};  // Between connections; doubles up to
+constexpr milliseconds kLongestPause{2000};
+constexpr milliseconds kTick{200};  // Of loading progress.
+constexpr int kTicksPerHeartbeat = 5;
+constexpr int kLargestMessage = 64 << 20;  // Bytes.
+
+std::shared_ptr<grpc::Channel> Dial(const std::string& address) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kLargestMessage);
+  // A coordinator whose machine is gone says nothing: pings find out. Its port allows one every 10 s.
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 15'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, static_cast<int>(kFirstPause.count()));
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, static_cast<int>(kFirstPause.count()));
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, static_cast<int>(kLongestPause.count()));
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // The fleet's network is never reached through a proxy.
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+}
+
+}  // namespace
+
+Leader::Leader(const LeaderOptions& options, internal::v1::ReplicaDescription description)
+    : options_(options),
+      description_(std::move(description)),
+      stub_(internal::v1::FleetLinkService::NewStub(Dial(options.coordinator))) {
+  link_ = std::thread([this] { Link(); });
+  pulse_ = std::thread([this] { Pulse(); });
+}
+
+Leader::~Leader() {
+  {
+    MutexLock lock(&state_mutex_);
+    ended_ = true;
+    if (context_ != nullptr) context_->TryCancel();
+    changed_.SignalAll();
+  }
+  link_.join();
+  pulse_.join();
+}
+
+void Leader::SetLoading(int64_t bytes_done, int64_t bytes_total) {
+  MutexLock lock(&write_mutex_);
+  loading_.set_bytes_done(bytes_done);
+  loading_.set_bytes_total(bytes_total);
+  loading_changed_ = true;
+}
+
+void Leader::SetReady(const internal::v1::ReplicaReady& ready) {
+  MutexLock lock(&write_mutex_);
+  ready_ = ready;
+  ReplicaMessage message;
+  *message.mutable_ready() = ready;
+  Write(message);
+}
+
+void Leader::Send(const internal::v1::StepResult& result) {
+  MutexLock lock(&write_mutex_);
+  if (result.epoch() != epoch_) return;
+  ReplicaMessage message;
+  *message.mutable_result() = result;
+  Write(message);
+}
+
+std::optional<CoordinatorMessage> Leader::Next() {
+  MutexLock lock(&state_mutex_);
+  while (heard_.empty() && !ended_) changed_.Wait(&state_mutex_);
+  if (ended_) return std::nullopt;
+  CoordinatorMessage message = std::move(heard_.front());
+  heard_.pop_front();
+  return message;
+}
+
+void Leader::Drain() {
+  {
+    MutexLock lock(&state_mutex_);
+    if (drain_until_.has_value()) return;
+    drain_until_ = steady_clock::now() + options_.drain_timeout;
+    if (!attached_) {  // Nobody has anything here.
+      ended_ = true;
+      if (context_ != nullptr) context_->TryCancel();
+    }
+    changed_.SignalAll();
+  }
+  MutexLock lock(&write_mutex_);
+  ReplicaMessage message;
+  message.mutable_draining();
+  Write(message);
+}
+
+bool Leader::draining() const {
+  MutexLock lock(&state_mutex_);
+  return drain_until_.has_value();
+}
+
+// A failed write needs no care: the stream's reader sees its end.
+void Leader::Write(const ReplicaMessage& message) {
+  if (stream_ != nullptr) stream_->Write(message);
+}
+
+void Leader::Link() {
+  milliseconds pause = kFirstPause;
+  do {
+    const auto begin = steady_clock::now();
+    Connect();
+    pause = steady_clock::now() - begin > kLongestPause ? kFirstPause : std::min(2 * pause, kLongestPause);
+  } while (Rest(pause));
+}
+
+// Between two connections; false where there is to be no other.
+bool Leader::Rest(milliseconds pause) {
+  MutexLock lock(&state_mutex_);
+  if (drain_until_.has_value()) ended_ = true;
+  const auto next = steady_clock::now() + pause;
+  while (!ended_ && steady_clock::now() < next) changed_.WaitUntil(&state_mutex_, next);
+  if (ended_) changed_.SignalAll();
+  return !ended_;
+}
+
+void Leader::Connect() {
+  grpc::ClientContext context;
+  context.set_wait_for_ready(true);  // The coordinator may come up after its replicas.
+  {
+    MutexLock lock(&state_mutex_);
+    if (ended_) return;
+    context_ = &context;
+  }
+  const auto stream = stub_->Attach(&context);
+  if (Greet(stream.get())) {
+    CoordinatorMessage message;
+    while (stream->Read(&message)) {
+      MutexLock lock(&state_mutex_);
+      heard_.push_back(std::move(message));
+      changed_.SignalAll();
+    }
+  }
+  {
+    MutexLock lock(&write_mutex_);
+    stream_ = nullptr;
+  }
+  context.TryCancel();  // Finish() must not wait for a coordinator that says nothing.
+  const grpc::Status status = stream->Finish();
+  MutexLock lock(&state_mutex_);
+  context_ = nullptr;
+  attached_ = false;
+  heard_.clear();  // Steps of a connection that is gone.
+  if (!ended_) LogWarning("the coordinator at ", options_.coordinator, " is gone: ", status.error_message());
+}
+
+// The first words on both sides. False where the stream ended instead.
+bool Leader::Greet(Stream* stream) {
+  ReplicaMessage hello;
+  *hello.mutable_description() = description_;
+  CoordinatorMessage welcome;
+  if (!stream->Write(hello) || !stream->Read(&welcome) || !welcome.has_attached()) return false;
+  LogInfo("attached to the coordinator at ", options_.coordinator, ", epoch ", welcome.attached().epoch());
+
+  MutexLock write_lock(&write_mutex_);
+  {
+    MutexLock lock(&state_mutex_);
+    attached_ = true;
+    heard_.push_back(welcome);
+    changed_.SignalAll();
+  }
+  stream_ = stream;
+  epoch_ = welcome.attached().epoch();
+  ReplicaMessage message;
+  if (ready_.has_value()) {
+    *message.mutable_ready() = *ready_;
+  } else {
+    *message.mutable_loading() = loading_;
+  }
+  Write(message);
+  return true;
+}
+
+void Leader::Pulse() {
+  for (int tick = 0;; ++tick) {
+    {
+      MutexLock lock(&state_mutex_);
+      const auto next = steady_clock::now() + kTick;
+      while (!ended_ && steady_clock::now() < next) changed_.WaitUntil(&state_mutex_, next);
+      if (ended_) return;
+      if (drain_until_.has_value() && steady_clock::now() >= *drain_until_ && context_ != nullptr) {
+        LogWarning("draining took longer than ", options_.drain_timeout.count(), " s");
+        context_->TryCancel();
+      }
+    }
+    MutexLock lock(&write_mutex_);
+    ReplicaMessage message;
+    if (loading_changed_ && !ready_.has_value()) {
+      loading_changed_ = false;
+      *message.mutable_loading() = loading_;
+      Write(message);
+    }
+    if (tick % kTicksPerHeartbeat == 0) {
+      message.mutable_heartbeat();
+      Write(message);
+    }
+  }
+}
+
+}  // namespace unmask
