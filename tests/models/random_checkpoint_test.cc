@@ -191,7 +191,7 @@ TEST(NarrowTest, RoundsToNearestAndTiesToEven) {
   EXPECT_EQ(BitsOfF16(1 + 0x1p-11f), 0x3C00);
   EXPECT_EQ(BitsOfF16(1 + 3 * 0x1p-11f), 0x3C02);
   EXPECT_EQ(BitsOfF16(0x1p-14f), 0x0400);
-  EXPECT_EQ(BitsOfF16(0x1.ffcp-15f), 0x03FF);  // The largest subnormal half.
+  EXPECT_EQ(BitsOfF16(0x1.ff8p-15f), 0x03FF);  // The largest subnormal half.
   EXPECT_EQ(BitsOfF16(0x1.fffp-15f), 0x0400);  // Rounds up to the first normal one.
   EXPECT_EQ(BitsOfF16(0x1p-24f), 0x0001);
   EXPECT_EQ(BitsOfF16(0x1p-25f), 0x0000);

@@ -242,6 +242,34 @@ TEST_F(ChatTest, HostileTemplatesEndWithAnError) {
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60));
 }
 
+// Lists are lazy and may nest: what takes no fuel to build must not take the process when it is walked or dropped.
+TEST_F(ChatTest, DeeplyNestedValuesDoNotEndTheProcess) {
+  for (const std::string use :
+       {"", "{{ n.s }}", "{{ n.s | tojson }}", "{{ n.s == [n.s] }}", "{{ n.s | string | length }}"}) {
+    for (const std::string grow : {"[n.s]", "{'a': n.s}", "[n.s] + [1]", "(n.s, 1)", "[[[[[[[[n.s]]]]]]]]"}) {
+      LoadTemplate("{% set n = namespace(s=[]) %}{% for i in range(90000) %}{% set n.s = " + grow + " %}{% endfor %}" +
+                   use);
+      tokenizer_->RenderChat({{"user", "hello"}}).IgnoreError();
+    }
+  }
+}
+
+TEST_F(ChatTest, AVeryLongExpressionDoesNotEndTheProcess) {
+  for (const std::string link : {"+a", ".a", "[a]", "(a)", "|a", " and a", " if a", "~a"}) {
+    std::string source = "{{ a";
+    while (source.size() < 900'000) source += link;
+    folder_.Write("chat_template.jinja", source + " }}");
+    const auto tokenizer = Tokenizer::Load(folder_.path());
+    if (tokenizer.ok()) (*tokenizer)->RenderChat({{"user", "hello"}}).IgnoreError();
+  }
+}
+
+TEST_F(ChatTest, AListThatWouldNeverEndIsGivenUp) {
+  EXPECT_THAT(ErrorOf("{% set n = namespace(s=[1,2]) %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}"
+                      "{{ n.s | length }}{{ n.s | join('') }}"),
+              HasSubstr("the chat template "));
+}
+
 TEST_F(ChatTest, TemplatesWithSyntaxErrorsAreRefusedAtLoadByFile) {
   const std::string deep(100000, '(');
   for (const std::string& source : {std::string("{% for %}"), std::string("{{ 'x' "), std::string("{% if x %}"),

@@ -7,14 +7,20 @@
 //! merges across the edge of a content are those of the rendered text as a whole.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
+use crate::bounded::Bounds;
 use crate::error::{Error, Result};
 use crate::template::{Message, Template};
 
+/// What a message costs beside its text, in bytes of text.
+const MESSAGE_SIZE: usize = 64;
+
 pub struct Chat {
-    template: Template,
+    template: Arc<Template>,
+    bounds: Bounds,
     /// Finds special tokens as the tokenizer itself would: leftmost, then longest.
     finder: AhoCorasick,
     ids: Vec<u32>,
@@ -43,7 +49,14 @@ impl Chat {
             .map_err(|error| Error::invalid(format!("tokenizer.json: {error}")))?;
         let first_chars = tokens.iter().filter_map(|token| token.chars().next()).collect();
         let taken = marks_in(template.source()).chain(tokens.iter().flat_map(|token| marks_in(token))).collect();
-        Ok(Chat { template, finder, ids, first_chars, taken })
+        Ok(Chat {
+            template: Arc::new(template),
+            bounds: Bounds::new("the chat template"),
+            finder,
+            ids,
+            first_chars,
+            taken,
+        })
     }
 
     pub fn render(&self, messages: &[Message]) -> Result<String> {
@@ -84,7 +97,9 @@ impl Chat {
                 content: self.guard(&message.content, mark),
             })
             .collect();
-        Ok((self.template.render(&guarded)?, mark))
+        let size = guarded.iter().map(|message| MESSAGE_SIZE + message.role.len() + message.content.len()).sum();
+        let template = self.template.clone();
+        Ok((self.bounds.run(size, move || template.render(&guarded))?, mark))
     }
 
     fn guard(&self, text: &str, mark: char) -> String {

@@ -1,5 +1,6 @@
 //! The C interface; unmask_text.h documents it.
 
+mod bounded;
 mod chat;
 mod error;
 mod template;

@@ -10,9 +10,10 @@ use serde_json::Value as Json;
 use crate::error::{Error, Result};
 
 const NAME: &str = "chat_template";
-/// Fuel is charged by instruction and, 64 bytes a unit, by data created: this bounds time and memory.
+/// Fuel is charged by instruction and, 64 bytes a unit, by data created. What fuel misses, bounded.rs catches.
 const BASE_FUEL: u64 = 1_000_000;
-const FUEL_PER_BYTE: u64 = 16;
+const FUEL_PER_MESSAGE: u64 = 10_000;
+const FUEL_PER_BYTE: u64 = 4;
 const BASE_OUTPUT: usize = 1 << 20;
 const OUTPUT_PER_BYTE: usize = 4;
 /// Of macros and the like. Small enough for any thread's stack.
@@ -71,7 +72,8 @@ impl Template {
     pub fn render(&self, messages: &[Message]) -> Result<String> {
         let size = messages.iter().map(|message| message.role.len() + message.content.len()).sum::<usize>();
         let mut environment = self.environment.clone();
-        environment.set_fuel(Some(BASE_FUEL + FUEL_PER_BYTE * size as u64));
+        let fuel = BASE_FUEL + FUEL_PER_MESSAGE * messages.len() as u64 + FUEL_PER_BYTE * size as u64;
+        environment.set_fuel(Some(fuel));
         let template = environment.get_template(NAME).map_err(invalid)?;
         let messages: Vec<Value> =
             messages.iter().map(|message| context! { role => &message.role, content => &message.content }).collect();

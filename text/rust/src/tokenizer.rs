@@ -3,6 +3,7 @@
 use serde_json::Value as Json;
 use tokenizers::{DecoderWrapper, ModelWrapper, PreTokenizerWrapper};
 
+use crate::bounded::Bounds;
 use crate::chat::{Chat, Part};
 use crate::error::{Code, Error, Result};
 use crate::template::{Message, Template};
@@ -20,6 +21,7 @@ impl Tokenizer {
         let inner = load_inner(tokenizer).map_err(|e| Error::invalid(format!("tokenizer.json: {}", e.message)))?;
         let vocabulary =
             Vocabulary::new(&inner).map_err(|e| Error::invalid(format!("tokenizer.json: {}", e.message)))?;
+        let config_size = config.map_or(0, <[u8]>::len);
         let config: Json = match config {
             None => Json::Null,
             Some(bytes) => serde_json::from_slice(bytes)
@@ -28,7 +30,10 @@ impl Tokenizer {
         let template = template
             .map(|bytes| std::str::from_utf8(bytes).map_err(|e| Error::invalid(format!("chat_template.jinja: {e}"))))
             .transpose()?;
-        let chat = match Template::load(&config, template)? {
+        let size = template.map_or(0, str::len) + config_size;
+        let template = template.map(str::to_owned);
+        let compile = move || Template::load(&config, template.as_deref());
+        let chat = match Bounds::new("compiling the chat template").run(size, compile)? {
             None => None,
             Some(template) => Some(Chat::new(template, specials(&inner))?),
         };
