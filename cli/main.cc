@@ -14,6 +14,20 @@ constexpr char kFooter[] =
     "Every --some-flag is also the environment variable UNMASK_SOME_FLAG.\n"
     "Exit codes: 0 done; 64 usage; 65 bad data; 69 unavailable; 70 other failures; 78 configuration.";
 
+struct Entry {
+  void (*add)(CLI::App* app, int* exit_code);
+  const char* group;  // In the list that --help prints.
+};
+
+constexpr char kRun[] = "Run the service";
+constexpr char kUse[] = "Use it";
+constexpr char kAsk[] = "Ask about it";
+constexpr Entry kCommands[] = {
+    {unmask::AddServe, kRun},      {unmask::AddReplica, kRun}, {unmask::AddGenerate, kUse},
+    {unmask::AddChat, kUse},       {unmask::AddInfill, kUse},  {unmask::AddTokenize, kUse},
+    {unmask::AddDetokenize, kUse}, {unmask::AddStatus, kAsk},  {unmask::AddModel, kAsk},
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -21,10 +35,10 @@ int main(int argc, char** argv) {
   int exit_code = unmask::kExitOk;
   app.set_version_flag("--version", absl::StrCat("unmask ", unmask::kCommit));
   app.footer(kFooter);
-  unmask::AddServe(&app, &exit_code);
-  unmask::AddReplica(&app, &exit_code);
-  for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) command->group("Run the service");
-
+  for (const Entry& entry : kCommands) {
+    entry.add(&app, &exit_code);
+    app.get_subcommands({}).back()->group(entry.group);
+  }
   unmask::BindEnvironment(&app);
   try {
     app.parse(argc, argv);

@@ -21,6 +21,7 @@ constexpr absl::Duration kFleetPoll = absl::Milliseconds(250);
 // Nothing depends on a replica any more once the coordinator has ended.
 constexpr absl::Duration kReplicaGrace = absl::Seconds(2);
 constexpr absl::Duration kFailureGrace = absl::Seconds(2);
+constexpr absl::Duration kCutOffTime = absl::Seconds(3);
 // A replica that the coordinator lost though its processes live is stuck: a stopped rank, a deadlock. Its own restart
 // takes a second or two, and the start of a life is not counted.
 constexpr absl::Duration kHungAfter = absl::Seconds(10);
@@ -90,7 +91,9 @@ Command Service::CoordinatorCommand(const Incarnation& incarnation) {
                   "--address-file",
                   address_file_,
                   "--expected-replicas",
-                  absl::StrCat(options.replicas)};
+                  absl::StrCat(options.replicas),
+                  "--drain-timeout",
+                  absl::StrCat(options.drain_timeout)};
   if (options.eot_token_id.has_value()) {
     command.argv.insert(command.argv.end(), {"--eot-token-id", absl::StrCat(*options.eot_token_id)});
   }
@@ -194,7 +197,8 @@ void Service::Drain() {
   bar_.Clear();
   LogInfo("draining");
   const int limit = plan_.options.drain_timeout;
-  coordinator_.Stop(limit > 0 ? absl::Seconds(limit) : absl::InfiniteDuration());
+  // The coordinator keeps the limit itself, to tell its clients.
+  coordinator_.Stop(limit > 0 ? absl::Seconds(limit) + kCutOffTime : absl::InfiniteDuration());
 }
 
 void Service::StopAtOnce() {
@@ -225,8 +229,7 @@ void Service::CoordinatorEnded(const Ending& ending) {
 }
 
 void Service::ReplicaEnded(const std::string& name, const Ending& ending) {
-  const bool fatal = ending.exit_code == kExitData || ending.exit_code == kExitConfig;
-  if (fatal && exit_code_ == kExitOk && !coordinator_.ended()) Fail(name, ending);
+  if (ending.unasked) Fail(name, ending);
   QuitIfAllEnded();
 }
 

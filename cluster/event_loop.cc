@@ -23,6 +23,7 @@ absl::StatusOr<std::unique_ptr<EventLoop>> EventLoop::Create() {
   loop->post_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (loop->signal_fd_ < 0 || loop->post_fd_ < 0) return absl::ErrnoToStatus(errno, "signalfd or eventfd");
   prctl(PR_SET_CHILD_SUBREAPER, 1);
+  signal(SIGPIPE, SIG_IGN);  // A reader who left must not end what we supervise.
   EventLoop* raw = loop.get();
   loop->WatchFd(loop->signal_fd_, [raw] { raw->ReadSignals(); });
   loop->WatchFd(loop->post_fd_, [raw] { raw->RunPosted(); });

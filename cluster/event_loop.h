@@ -26,7 +26,7 @@ class EventLoop {
   using Timer = std::pair<std::chrono::steady_clock::time_point, uint64_t>;
 
   // Blocks SIGCHLD in the calling thread and makes orphans of our children our own (so that no zombie stays, even where
-  // nobody else reaps them). Create it before any other thread starts.
+  // nobody else reaps them); ignores SIGPIPE. Create it before any other thread starts.
   static absl::StatusOr<std::unique_ptr<EventLoop>> Create();
   ~EventLoop();
   EventLoop(const EventLoop&) = delete;

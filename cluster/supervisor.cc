@@ -31,7 +31,7 @@ absl::string_view ErrorMessage(absl::string_view line) {
   return colon == absl::string_view::npos ? line : line.substr(colon + 2);
 }
 
-bool NeverAgain(int exit_code) { return exit_code == kExitData || exit_code == kExitConfig; }
+bool NeverAgain(int exit_code) { return exit_code == kExitUsage || exit_code == kExitData || exit_code == kExitConfig; }
 
 }  // namespace
 
@@ -63,20 +63,20 @@ void Supervisor::Launch() {
   incarnation_.shared_memory = runtime_->shared_memory() + life;
   for (const std::string& folder : {incarnation_.directory, incarnation_.shared_memory}) {
     if (mkdir(folder.c_str(), 0700) == 0 || errno == EEXIST) continue;
-    return End({kExitConfig, std::string(absl::ErrnoToStatus(errno, folder).message())});
+    return End(kExitConfig, std::string(absl::ErrnoToStatus(errno, folder).message()));
   }
   absl::StatusOr<Command> command = options_.command(incarnation_);
-  if (!command.ok()) return End({kExitConfig, std::string(command.status().message())});
+  if (!command.ok()) return End(kExitConfig, std::string(command.status().message()));
   command->environment.emplace_back(kMarkVariable, incarnation_.directory);
 
   int ends[2];
-  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return End({kExitSoftware, "out of file descriptors"});
+  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return End(kExitSoftware, "out of file descriptors");
   fcntl(ends[1], F_SETFL, 0);  // The child's end blocks: a slow reader must not cost it lines.
   const absl::StatusOr<pid_t> pid = StartProcess(*command, ends[1]);
   close(ends[1]);
   if (!pid.ok()) {
     close(ends[0]);
-    return End({kExitConfig, absl::StrCat("cannot start ", options_.name, ": ", pid.status().message())});
+    return End(kExitConfig, absl::StrCat("cannot start ", options_.name, ": ", pid.status().message()));
   }
   pid_ = *pid;
   output_ = ends[0];
@@ -149,7 +149,7 @@ void Supervisor::Exited(int wait_status) {
   const int exit_code = ExitCodeFromWait(wait_status);
   const std::string how = DescribeWait(wait_status);
   if (stopping_ || NeverAgain(exit_code)) {
-    return End({exit_code, !last_error_.empty() ? last_error_ : !last_line_.empty() ? last_line_ : how});
+    return End(exit_code, !last_error_.empty() ? last_error_ : !last_line_.empty() ? last_line_ : how);
   }
   const absl::Duration wait = backoff_.Next(ran, std::uniform_real_distribution<>(0, 1)(random_));
   ++incarnation_.restarts;
@@ -164,7 +164,7 @@ void Supervisor::Stop(absl::Duration grace) {
   if (state_ == State::kEnded) return;
   if (timer_.has_value()) loop_->Cancel(*timer_);
   timer_.reset();
-  if (state_ != State::kRunning) return End({kExitOk, "stopped while it was down"});
+  if (state_ != State::kRunning) return End(kExitOk, "stopped while it was down");
   const pid_t rank_zero = FindRankZero(incarnation_.directory);
   kill(rank_zero > 0 ? rank_zero : pid_, SIGTERM);
   if (grace == absl::InfiniteDuration()) return;
@@ -182,9 +182,9 @@ void Supervisor::Restart(absl::string_view reason) {
   KillMarked(incarnation_.directory, kKillLimit);
 }
 
-void Supervisor::End(const Ending& ending) {
+void Supervisor::End(int exit_code, const std::string& message) {
   state_ = State::kEnded;
-  if (options_.on_ended) options_.on_ended(ending);
+  if (options_.on_ended) options_.on_ended({exit_code, message, /*unasked=*/!stopping_});
 }
 
 }  // namespace unmask

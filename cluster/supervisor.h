@@ -1,7 +1,7 @@
 // Keeps one program running until told otherwise: starts it, passes its output on line by line, sweeps away what it
-// leaves (processes and files), and starts it again with back-off. A program that ends with 65 (bad data) or 78
-// (configuration) would end so again: that ends the supervision. The program may be mpirun with its ranks; a replica
-// dies as one.
+// leaves (processes and files), and starts it again with back-off. A program that ends with 64 (usage), 65 (bad data)
+// or 78 (configuration) would end so again: that ends the supervision. The program may be mpirun with its ranks; a
+// replica dies as one.
 //
 // Lives in its EventLoop's thread.
 #ifndef UNMASK_CLUSTER_SUPERVISOR_H_
@@ -33,8 +33,9 @@ struct Incarnation {
 };
 
 struct Ending {
-  int exit_code = 0;    // As a shell reports it.
-  std::string message;  // The last error that the program printed, else how it ended.
+  int exit_code = 0;     // As a shell reports it.
+  std::string message;   // The last error that the program printed, else how it ended.
+  bool unasked = false;  // It ended by itself, and another start would be no better.
 };
 
 struct SupervisorOptions {
@@ -75,7 +76,7 @@ class Supervisor {
   void TakeLine(absl::string_view line);
   void Exited(int wait_status);
   void Sweep();
-  void End(const Ending& ending);
+  void End(int exit_code, const std::string& message);
 
   EventLoop* const loop_;
   const RuntimeDirectory* const runtime_;

@@ -28,18 +28,19 @@ std::vector<std::string> MpirunArguments(const WorkerOptions& options, const Inc
   set("pml", "ob1");
   set("btl", "self,vader,tcp");
   set("mpi_yield_when_idle", "1");
-  set("orte_tmpdir_base", incarnation.directory);
-  set("btl_vader_backing_directory", incarnation.shared_memory);
   set("btl_vader_single_copy_mechanism", "none");  // Needs rights (ptrace) that containers withhold.
   set("oob_tcp_keepalive_time", "2");
   set("oob_tcp_keepalive_intvl", "1");
   set("oob_tcp_keepalive_probes", "3");
   if (options.hosts.empty()) {
     argv.insert(argv.end(), {"--host", absl::StrCat("localhost:", ranks)});
+    set("orte_tmpdir_base", incarnation.directory);
+    set("btl_vader_backing_directory", incarnation.shared_memory);
     set("plm", "isolated");  // No remote shell, no batch system.
     set("oob_tcp_if_include", "lo");
     set("btl_tcp_if_include", "lo");
   } else {
+    set("orte_local_tmpdir_base", incarnation.directory);  // Other hosts have no such folders.
     argv.insert(argv.end(), {"--host", options.hosts, "-x", "OMP_WAIT_POLICY", "-x", "OMP_NUM_THREADS"});
   }
   return argv;

@@ -42,8 +42,8 @@ TEST_F(SupervisorTest, WhatEndsIsStartedAgainAndToldHowOften) {
   EXPECT_EQ(script.lives.back().restarts, 3);
 }
 
-TEST_F(SupervisorTest, BadDataAndConfigurationEndItWithTheLastErrorLogged) {
-  for (const int code : {65, 78}) {
+TEST_F(SupervisorTest, UsageBadDataAndConfigurationEndItWithTheLastErrorLogged) {
+  for (const int code : {64, 65, 78}) {
     SupervisedScript script("echo '20:01:02.123 E worker/1: model: no such tensor: x'; echo noise; exit " +
                             std::to_string(code));
     script.supervisor.Start();
