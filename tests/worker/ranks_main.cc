@@ -1,0 +1,36 @@
+// The main of tests that run alone and under mpirun.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <utility>
+
+#include "cluster/communicator.h"
+#include "tests/worker/rank_harness.h"
+
+namespace unmask::testing {
+namespace {
+std::unique_ptr<Communicator> ranks;
+}
+Communicator* Ranks() { return ranks.get(); }
+}  // namespace unmask::testing
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  auto& ranks = unmask::testing::ranks;
+  ranks = unmask::SoloCommunicator();
+  if (std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr) {
+    auto communicator = unmask::MpiCommunicator(&argc, &argv);
+    if (!communicator.ok()) return 1;
+    ranks = *std::move(communicator);
+  }
+  if (ranks->rank() != 0) {  // One report is enough, unless a rank fails.
+    auto& listeners = testing::UnitTest::GetInstance()->listeners();
+    delete listeners.Release(listeners.default_result_printer());
+  }
+  const int result = RUN_ALL_TESTS();
+  if (result != 0) std::fprintf(stderr, "rank %d failed\n", ranks->rank());
+  ranks = nullptr;
+  return result;
+}
