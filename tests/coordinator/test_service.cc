@@ -1,7 +1,9 @@
 #include "tests/coordinator/test_service.h"
 
+#include <grpcpp/generic/generic_stub.h>
 #include <stdlib.h>
 
+#include <future>
 #include <thread>
 #include <utility>
 
@@ -68,6 +70,27 @@ std::unique_ptr<ScriptedReplica> TestService::StartReplica(ScriptedReplicaOption
   auto replica = ScriptedReplica::Start(fleet_address(), std::move(options));
   EXPECT_TRUE(Eventually([&] { return StateOf(name) == v1::REPLICA_STATE_READY; })) << name << " is not ready";
   return replica;
+}
+
+grpc::Status TestService::CallRaw(const std::string& method, const std::string& bytes, std::string* response) const {
+  grpc::GenericStub stub(channel);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+  const grpc::Slice slice(bytes);
+  const grpc::ByteBuffer request(&slice, 1);
+  grpc::ByteBuffer reply;
+  std::promise<grpc::Status> result;
+  stub.UnaryCall(&context, method, {}, &request, &reply,
+                 [&result](grpc::Status status) { result.set_value(std::move(status)); });
+  grpc::Status status = result.get_future().get();
+  if (response != nullptr) {
+    response->clear();
+    std::vector<grpc::Slice> slices;
+    if (status.ok() && reply.Dump(&slices).ok()) {
+      for (const grpc::Slice& part : slices) response->append(reinterpret_cast<const char*>(part.begin()), part.size());
+    }
+  }
+  return status;
 }
 
 grpc::Status TestService::Generate(const v1::GenerateRequest& request, v1::GenerateResponse* response) const {

@@ -40,6 +40,9 @@ struct TestService {
   std::unique_ptr<ScriptedReplica> StartReplica(ScriptedReplicaOptions options = {});
   v1::ReplicaState StateOf(const std::string& replica) const;
 
+  // Calls any method with these bytes as its only message; *response is the first that comes back. For streams too.
+  grpc::Status CallRaw(const std::string& method, const std::string& bytes, std::string* response = nullptr) const;
+
   grpc::Status Generate(const v1::GenerateRequest& request, v1::GenerateResponse* response) const;
   // All events; `status` may be null.
   std::vector<v1::GenerateStreamResponse> GenerateStream(const v1::GenerateRequest& request,
