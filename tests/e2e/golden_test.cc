@@ -99,14 +99,14 @@ void CompareSteps(const json& golden, size_t row, size_t padding, const Streamed
   for (; step < steps.size(); ++step) EXPECT_TRUE(steps[step].at("committed")[row].at("positions").empty());
 }
 
-struct Setup {
+struct Replicated {
   std::string model;
   int ranks;
 };
 
-class GoldenTest : public ::testing::TestWithParam<Setup> {
+class GoldenTest : public ::testing::TestWithParam<Replicated> {
  protected:
-  static std::vector<std::string> Flags(const Setup& setup, int eot) {
+  static std::vector<std::string> Flags(const Replicated& setup, int eot) {
     return {"--model", testing::SourcePath("tests/goldens/models/" + setup.model), "--tensor-parallel",
             std::to_string(setup.ranks), "--dtype", "fp32", "--threads", "1", "--eot-token-id", std::to_string(eot)};
   }
@@ -172,10 +172,10 @@ TEST_P(GoldenTest, EveryCaseIsTheReferencesTokenForToken) {
 }
 
 INSTANTIATE_TEST_SUITE_P(AllModels, GoldenTest,
-                         ::testing::Values(Setup{"tiny-mha", 1}, Setup{"tiny-mha", 2}, Setup{"tiny-gqa", 1},
-                                           Setup{"tiny-gqa", 2}, Setup{"tiny-sharded", 1}, Setup{"tiny-sharded", 2},
-                                           Setup{"tiny-bf16", 1}, Setup{"tiny-bf16", 2}, Setup{"tiny-tp", 1},
-                                           Setup{"tiny-tp", 2}, Setup{"tiny-tp", 4}, Setup{"tiny-tp", 8}),
+                         ::testing::Values(Replicated{"tiny-mha", 1}, Replicated{"tiny-mha", 2}, Replicated{"tiny-gqa", 1},
+                                           Replicated{"tiny-gqa", 2}, Replicated{"tiny-sharded", 1}, Replicated{"tiny-sharded", 2},
+                                           Replicated{"tiny-bf16", 1}, Replicated{"tiny-bf16", 2}, Replicated{"tiny-tp", 1},
+                                           Replicated{"tiny-tp", 2}, Replicated{"tiny-tp", 4}, Replicated{"tiny-tp", 8}),
                          [](const auto& info) {
                            std::string name = info.param.model + "_on_" + std::to_string(info.param.ranks);
                            for (char& c : name) c = c == '-' ? '_' : c;

@@ -118,7 +118,8 @@ bool Service::WaitForReady(int ready) {
   const auto deadline = std::chrono::steady_clock::now() + kReadyWithin;
   while (std::chrono::steady_clock::now() < deadline) {
     int count = 0;
-    for (const auto& replica : GetFleet().replicas()) count += replica.state() == v1::REPLICA_STATE_READY;
+    const v1::GetFleetResponse shown = GetFleet();
+    for (const auto& replica : shown.replicas()) count += replica.state() == v1::REPLICA_STATE_READY;
     if (count == ready) return true;
     std::this_thread::sleep_for(kPoll);
   }
