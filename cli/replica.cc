@@ -40,7 +40,8 @@ std::string DefaultName() {
   return absl::StrCat(host, "-", getpid());
 }
 
-absl::Status Complete(WorkerOptions* worker) {
+absl::Status Complete(ReplicaOptions* options) {
+  WorkerOptions* worker = &options->worker;
   UNMASK_RETURN_IF_ERROR(CheckAddress("coordinator", worker->coordinator));
   UNMASK_ASSIGN_OR_RETURN(const int ranks_here, RanksOfOneHost(worker->hosts, worker->tensor_parallel));
   if (worker->model.empty()) {
@@ -53,6 +54,7 @@ absl::Status Complete(WorkerOptions* worker) {
   if (!program.ok()) return absl::FailedPreconditionError(program.status().message());
   worker->program = *program;
   if (worker->model_name.empty()) worker->model_name = FolderName(worker->model);
+  worker->drain_timeout = options->drain_timeout;
   if (worker->name.empty()) worker->name = DefaultName();
   if (worker->threads == 0) worker->threads = std::max(1, AllowedCores() / ranks_here);
   return absl::OkStatus();
@@ -84,7 +86,8 @@ int Supervise(EventLoop* loop, const RuntimeDirectory& runtime, const ReplicaOpt
   const auto drain = [&] {
     if (std::exchange(stopping, true)) return;
     LogInfo("draining");
-    replica.Stop(options.drain_timeout > 0 ? absl::Seconds(options.drain_timeout) : absl::InfiniteDuration());
+    // The worker keeps the limit itself; a little more, to let it end.
+    replica.Stop(options.drain_timeout > 0 ? absl::Seconds(options.drain_timeout + 3) : absl::InfiniteDuration());
   };
   for (const int signal_number : {SIGTERM, SIGHUP}) loop->OnSignal(signal_number, drain);
   loop->OnSignal(SIGINT, [&] {
@@ -98,7 +101,7 @@ int Supervise(EventLoop* loop, const RuntimeDirectory& runtime, const ReplicaOpt
 
 int RunReplica(ReplicaOptions options) {
   SetLogComponent("replica");
-  if (const absl::Status status = Complete(&options.worker); !status.ok()) {
+  if (const absl::Status status = Complete(&options); !status.ok()) {
     LogError(status.message());
     return ConfigExitCode(status);
   }

@@ -103,18 +103,18 @@ Command Service::CoordinatorCommand(const Incarnation& incarnation) {
 
 Command Service::ReplicaCommand(const std::string& name, const Incarnation& incarnation) const {
   const ServeOptions& options = plan_.options;
-  return WorkerCommand({.program = plan_.worker_program,
-                        .coordinator = DialAddress(addresses_->fleet),
-                        .name = name,
-                        .model = options.model,
-                        .model_name = options.model_name,
-                        .dtype = options.dtype,
-                        .device = options.device,
-                        .kv_memory = options.kv_memory,
-                        .hosts = "",
-                        .tensor_parallel = options.tensor_parallel,
-                        .threads = options.threads},
-                       incarnation);
+  WorkerOptions worker;
+  worker.program = plan_.worker_program;
+  worker.coordinator = DialAddress(addresses_->fleet);
+  worker.name = name;
+  worker.model = options.model;
+  worker.model_name = options.model_name;
+  worker.dtype = options.dtype;
+  worker.device = options.device;
+  worker.kv_memory = options.kv_memory;
+  worker.tensor_parallel = options.tensor_parallel;
+  worker.threads = options.threads;
+  return WorkerCommand(worker, incarnation);
 }
 
 void Service::AwaitAddresses() {

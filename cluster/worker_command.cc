@@ -63,6 +63,11 @@ Command WorkerCommand(const WorkerOptions& options, const Incarnation& incarnati
       {options.program, "--coordinator", options.coordinator, "--name", options.name, "--model", options.model,
        "--model-name", options.model_name, "--dtype", options.dtype, "--device", options.device, "--threads",
        absl::StrCat(options.threads), "--restarts", absl::StrCat(incarnation.restarts), "--launcher-pid", kOwnPid});
+  if (options.drain_timeout.has_value()) {
+    // The worker knows no "no limit"; a year will do.
+    const int seconds = *options.drain_timeout > 0 ? *options.drain_timeout : 365 * 24 * 3600;
+    command.argv.insert(command.argv.end(), {"--drain-timeout", absl::StrCat(seconds)});
+  }
   if (!options.kv_memory.empty()) command.argv.insert(command.argv.end(), {"--kv-memory", options.kv_memory});
   return command;
 }

@@ -2,6 +2,7 @@
 #ifndef UNMASK_CLUSTER_WORKER_COMMAND_H_
 #define UNMASK_CLUSTER_WORKER_COMMAND_H_
 
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -22,6 +23,8 @@ struct WorkerOptions {
   std::string hosts;        // "a:4,b:4", as mpirun --host takes it; empty: all ranks here.
   int tensor_parallel = 1;  // Ranks.
   int threads = 1;          // Of each rank.
+  // Seconds that its sequences have after SIGTERM, 0: no limit; unset: the worker decides.
+  std::optional<int> drain_timeout;
 };
 
 // mpirun and the worker, or the worker alone where one rank here is all.
