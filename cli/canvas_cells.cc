@@ -13,12 +13,13 @@ namespace {
 
 constexpr Rgb kInk{16, 20, 28};  // On a coloured background.
 const Style kFaint{.dim = true};
-const Cell kBlockBorder{.text = "│", .style = kFaint, .break_after = true};
+const Cell kBlockBorder{.text = "│", .style = kFaint, .break_after = true, .block_border = true};
 
 // What each slot shows, where neighbours hold parts of one character: see AlignTokens.
 struct SlotTexts {
   std::vector<std::string> texts = {};
-  std::vector<int> steps = {};  // The step at which what is shown was known in full.
+  std::vector<int> steps = {};    // The step at which what is shown was known in full.
+  std::vector<int> padding = {};  // Columns that the parts took and the whole does not, at the last part.
   int covered = 0;
 };
 
@@ -27,12 +28,18 @@ SlotTexts Align(absl::Span<const Slot> slots, absl::string_view text) {
   for (const Slot& slot : slots) tokens.push_back(slot.end ? "" : slot.text);
   Alignment alignment = AlignTokens(tokens, text);
   SlotTexts result{.texts = std::move(alignment.texts), .covered = alignment.covered};
-  size_t shown = 0;
+  result.padding.resize(slots.size());
+  size_t first = 0;  // Of the run that shares what it shows.
+  int spare = 0;     // Columns of the run's parts less those of the whole.
   for (size_t i = 0; i < slots.size(); ++i) {
     result.steps.push_back(slots[i].step);
     const bool shares = result.texts[i].empty() && !tokens[i].empty();
-    if (!shares) shown = i;
-    result.steps[shown] = std::max(result.steps[shown], slots[i].step);
+    if (!shares) first = i, spare = 0;
+    spare += DisplayWidth(tokens[i]) - DisplayWidth(result.texts[i]);
+    result.steps[first] = std::max(result.steps[first], slots[i].step);
+    if (!shares) continue;
+    result.padding[i - 1] = 0;
+    result.padding[i] = std::max(spare, 0);
   }
   return result;
 }
@@ -42,7 +49,7 @@ void AppendLiveSlot(const Slot& slot, const std::string& text, const CanvasState
   const bool active = state.block_length() > 0 && index / state.block_length() == state.block();
   if (slot.state == Slot::State::kMask) {
     const Style style{.color = active ? Rgb{150, 158, 172} : Rgb{104, 110, 122}};
-    out->push_back({.text = active ? "▒▒" : "░░", .width = 2, .style = style, .token = index, .break_after = true});
+    out->push_back({.text = active ? " ▒" : " ░", .width = 2, .style = style, .token = index, .break_after = true});
     return;
   }
   const Rgb color = StepColor(slot.step, state.steps_planned());
@@ -103,10 +110,8 @@ std::vector<Cell> LiveCells(const CanvasState& state) {
       if (index > 0 && index % state.block_length() == 0) cells.push_back(kBlockBorder);
       const bool is_settled = index < settled.covered;
       AppendLiveSlot(slots[index], is_settled ? settled.texts[index] : slots[index].text, state, index, &cells);
-      if (!is_settled) continue;
-      // Characters put together take fewer cells than their parts did; blanks keep the columns of what follows.
-      const int missing = DisplayWidth(slots[index].text) - DisplayWidth(settled.texts[index]);
-      if (missing > 0 && !slots[index].end) Append(TextCells(std::string(missing, ' '), Style{}, index), &cells);
+      // Blanks keep the columns of what follows.
+      if (is_settled) Append(TextCells(std::string(settled.padding[index], ' '), Style{}, index), &cells);
     }
   }
   return cells;

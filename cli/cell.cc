@@ -40,28 +40,28 @@ std::vector<Line> WrapCells(const std::vector<Cell>& cells, int width) {
   std::vector<Line> lines;
   Line line;
   int used = 0;
+  const auto close = [&](Line next) {
+    // What hangs over the edge is not drawn.
+    while (!line.empty() && used > width) used -= line.back().width, line.pop_back();
+    lines.push_back(std::exchange(line, std::move(next)));
+    used = WidthOf(line);
+  };
   for (const Cell& cell : cells) {
-    // A blank or the mark of a newline at the very edge hangs over it unseen.
-    const bool hangs = used + cell.width > width && (IsBlank(cell) || cell.newline);
-    if (used + cell.width > width && !hangs) {
+    // A blank or the mark of a newline hangs over the edge: it is no reason for another line.
+    if (used + cell.width > width && !IsBlank(cell) && !cell.newline) {
       auto last_break = std::find_if(line.rbegin(), line.rend(), [](const Cell& c) { return c.break_after; }).base();
       if (last_break == line.begin()) last_break = line.end();  // One unbreakable word fills the line.
       Line tail(std::make_move_iterator(last_break), std::make_move_iterator(line.end()));
       line.erase(last_break, line.end());
       while (!line.empty() && IsBlank(line.back())) line.pop_back();
-      lines.push_back(std::exchange(line, std::move(tail)));
       used = WidthOf(line);
+      close(std::move(tail));
     }
-    if (!hangs) {
-      line.push_back(cell);
-      used += cell.width;
-    }
-    if (cell.newline) {
-      lines.push_back(std::exchange(line, {}));
-      used = 0;
-    }
+    line.push_back(cell);
+    used += cell.width;
+    if (cell.newline) close({});
   }
-  if (!line.empty()) lines.push_back(std::move(line));
+  if (!line.empty()) close({});
   return lines;
 }
 

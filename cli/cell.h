@@ -35,6 +35,7 @@ struct Cell {
   int token = -1;            // Cells of one token share a number; -1: of none.
   bool break_after = false;  // A line may end here.
   bool newline = false;      // A line ends here.
+  bool block_border = false;
 };
 
 using Line = std::vector<Cell>;

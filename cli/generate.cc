@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/errors.h"
 #include "cli/generation_flags.h"
+#include "cli/numbers.h"
 #include "cli/output.h"
 #include "cli/session.h"
 
@@ -100,7 +101,11 @@ void AddGenerate(CLI::App* app, int* exit_code) {
   const auto flags = std::make_shared<GenerateFlags>();
   CLI::App* command = app->add_subcommand("generate", "Answer a prompt, and show the answer emerge from its masks");
   flags->prompt_option = command->add_option("PROMPT", flags->prompt, "The prompt; - reads it from standard input");
-  command->add_option("--prompt-ids", flags->prompt_ids, "The prompt as token ids, 1,2,3")->delimiter(',');
+  command
+      ->add_option_function<std::string>(
+          "--prompt-ids", [flags](const std::string& ids) { flags->prompt_ids = ParseIds("--prompt-ids", ids); },
+          "The prompt as token ids")
+      ->type_name("1,2,3");
   command->add_flag("--raw", flags->raw, "The prompt as plain text, without the model's chat template");
   command->add_option("--system", flags->system, "A system message before the prompt");
   flags->generation.Register(command);

@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "cli/numbers.h"
 
 namespace unmask {
 namespace {
@@ -73,26 +74,29 @@ CLI::Option* AddField(CLI::App* app, const FieldDescriptor* field, const std::st
             help)
         ->allow_extra_args(false);  // One string a flag: --stop A PROMPT has a prompt.
   }
+  const auto add = [&](const auto& set) { return app->add_option_function<std::string>(flag, set, help); };
   switch (field->cpp_type()) {
     case FieldDescriptor::CPPTYPE_INT32:
-      return app->add_option_function<int32_t>(
-          flag, [=](int32_t v) { reflection->SetInt32(options, field, v); }, help);
+      return add([=](const std::string& text) {
+               reflection->SetInt32(options, field, ParseNumber<int32_t>(flag, text));
+             })
+          ->type_name("N");
     case FieldDescriptor::CPPTYPE_UINT64:
-      return app->add_option_function<uint64_t>(
-          flag, [=](uint64_t v) { reflection->SetUInt64(options, field, v); }, help);
+      return add([=](const std::string& text) {
+               reflection->SetUInt64(options, field, ParseNumber<uint64_t>(flag, text));
+             })
+          ->type_name("N");
     case FieldDescriptor::CPPTYPE_FLOAT:
-      return app->add_option_function<float>(
-          flag, [=](float v) { reflection->SetFloat(options, field, v); }, help);
+      return add([=](const std::string& text) { reflection->SetFloat(options, field, ParseNumber<float>(flag, text)); })
+          ->type_name("X");
     case FieldDescriptor::CPPTYPE_BOOL:
       return app->add_flag_function(
           flag, [=](int64_t n) { reflection->SetBool(options, field, n > 0); }, help);
-    case FieldDescriptor::CPPTYPE_ENUM: {
-      const auto set = [=](const std::string& name) {
-        reflection->SetEnumValue(options, field, ParseEnum(*field->enum_type(), flag, name));
-      };
-      return app->add_option_function<std::string>(flag, set, help)
+    case FieldDescriptor::CPPTYPE_ENUM:
+      return add([=](const std::string& name) {
+               reflection->SetEnumValue(options, field, ParseEnum(*field->enum_type(), flag, name));
+             })
           ->type_name(absl::StrJoin(Choices(*field->enum_type()), "|"));
-    }
     default:
       return nullptr;  // No option has another type.
   }
@@ -150,14 +154,17 @@ void GenerationFlags::Register(CLI::App* app, bool with_gen_length) {
          "Who goes first in the queue (interactive)")
       ->type_name(absl::StrJoin(Choices(*priorities), "|"))
       ->group("Generation");
-  app->add_option("--timeout", timeout_s, "Give up after this many seconds (never)")
-      ->check(CLI::Validator(
-          [](const std::string& text) {
-            double seconds = 0;
-            const bool ok = CLI::detail::lexical_cast(text, seconds) && std::isfinite(seconds) && seconds >= 0;
-            return ok ? std::string() : absl::StrCat("'", text, "' is no number of seconds >= 0");
-          },
-          ""))
+  app->add_option_function<std::string>(
+         "--timeout",
+         [this](const std::string& text) {
+           const double seconds = ParseNumber<double>("--timeout", text);
+           if (!(seconds >= 0 && std::isfinite(seconds))) {
+             throw CLI::ValidationError("--timeout", absl::StrCat("'", text, "' is no number of seconds >= 0"));
+           }
+           timeout_s = seconds;
+         },
+         "Give up after this many seconds (never)")
+      ->type_name("SECONDS")
       ->group("Generation");
 }
 

@@ -47,11 +47,19 @@ void AddLine(const Line& line, double top, std::string* out) {
     int cells = 0;
     while (end < line.size() && line[end].token == first.token && line[end].style == first.style)
       cells += line[end++].width;
+    if (first.block_border) {
+      absl::StrAppendFormat(
+          out, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"%s\" stroke-dasharray=\"3 2\"/>\n",
+          x + kCell / 2, top - 2, x + kCell / 2, top + kChip + 2, Hex(kFaint));
+      x += kCell;
+      ++begin;
+      continue;
+    }
     const bool chip = first.token >= 0 && first.style.color && cells > 0;
     if (chip) {
       absl::StrAppendFormat(
           out,
-          "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" rx=\"4\" fill=\"%s\" fill-opacity=\"0.26\"/>\n",
+          "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" rx=\"4\" fill=\"%s\" fill-opacity=\"0.3\"/>\n",
           x + 0.5, top, cells * kCell - 1, kChip, Hex(*first.style.color));
     }
     Rgb color = first.style.dim ? kFaint : kText;

@@ -12,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/errors.h"
 #include "cli/json.h"
+#include "cli/numbers.h"
 #include "cli/output.h"
 #include "cli/session.h"
 #include "cli/table.h"
@@ -80,7 +81,10 @@ void AddTokenize(CLI::App* app, int* exit_code) {
 void AddDetokenize(CLI::App* app, int* exit_code) {
   const auto flags = std::make_shared<DetokenizeFlags>();
   CLI::App* command = app->add_subcommand("detokenize", "Put a text together from token ids");
-  command->add_option("IDS", flags->ids, "Token ids, 1,2,3")->required()->delimiter(',');
+  command
+      ->add_option_function<std::string>(
+          "IDS", [flags](const std::string& ids) { flags->ids = ParseIds("IDS", ids); }, "Token ids, 1,2,3")
+      ->required();
   command->add_flag("--skip-special-tokens", flags->skip_special, "Leave special tokens out");
   command->add_flag("--json", flags->json, "Print the reply as JSON");
   flags->connection.Register(command);

@@ -15,6 +15,7 @@ namespace {
 
 const Style kFaint{.dim = true};
 constexpr int kLegendCells = 12;
+constexpr int kShortestBar = 8, kLongestBar = 28;
 
 std::string Seconds(absl::Duration elapsed) { return absl::StrFormat("%.1f s", absl::ToDoubleSeconds(elapsed)); }
 
@@ -47,27 +48,32 @@ std::vector<Cell> Bar(const CanvasState& state, int cells) {
   return bar;
 }
 
-// As many facts as fit, the most telling first.
+struct Fact {
+  std::string text;
+  int rank;  // Where there is no room, the highest goes first.
+};
+
+// The bar, and as many facts as fit.
 Line StatusLine(const CanvasState& state, const ViewOptions& options) {
   if (!state.accepted())
     return CutLine(TextCells(absl::StrCat("waiting · ", Seconds(options.elapsed)), kFaint), options.width);
-  Line line;
-  int rest = options.width;
-  const int bar = std::clamp(options.width / 4, 6, 28);
-  Append(Bar(state, bar), &line);
-  rest -= bar;
-  std::vector<std::string> facts = {absl::StrCat(" ", state.kept(), "/", state.slots().size(), " tokens")};
-  if (state.blocks() > 1) facts.push_back(absl::StrCat("block ", state.block() + 1, "/", state.blocks()));
-  facts.push_back(absl::StrCat("step ", state.steps(), "/", state.steps_planned()));
-  facts.push_back(TokensPerStep(state.kept(), state.steps()));
-  facts.push_back(absl::StrCat(state.forward_passes(), state.forward_passes() == 1 ? " pass" : " passes"));
-  facts.push_back(Seconds(options.elapsed));
-  for (size_t i = 0; i < facts.size(); ++i) {
-    const std::string text = absl::StrCat(i == 0 ? "" : " · ", facts[i]);
-    if (DisplayWidth(text) > rest) break;
-    Append(TextCells(text, i == 0 ? Style{} : kFaint), &line);
-    rest -= DisplayWidth(text);
+  std::vector<Fact> facts = {{absl::StrCat(" ", state.kept(), "/", state.slots().size(), " tokens"), 0}};
+  if (state.blocks() > 1) facts.push_back({absl::StrCat(" · block ", state.block() + 1, "/", state.blocks()), 3});
+  facts.push_back({absl::StrCat(" · step ", state.steps(), "/", state.steps_planned()), 2});
+  facts.push_back({absl::StrCat(" · ", TokensPerStep(state.kept(), state.steps())), 4});
+  facts.push_back({absl::StrCat(" · ", state.forward_passes(), state.forward_passes() == 1 ? " pass" : " passes"), 5});
+  facts.push_back({absl::StrCat(" · ", Seconds(options.elapsed)), 1});
+  const auto room = [&] {
+    int left = options.width;
+    for (const Fact& fact : facts) left -= DisplayWidth(fact.text);
+    return left;
+  };
+  while (!facts.empty() && room() < kShortestBar) {
+    facts.erase(
+        std::max_element(facts.begin(), facts.end(), [](const Fact& a, const Fact& b) { return a.rank < b.rank; }));
   }
+  Line line = Bar(state, std::min(room(), kLongestBar));
+  for (const Fact& fact : facts) Append(TextCells(fact.text, fact.rank == 0 ? Style{} : kFaint), &line);
   return line;
 }
 
@@ -135,10 +141,8 @@ std::vector<Line> RenderFinal(const CanvasState& state, const ViewOptions& optio
   for (Line& line : WrapCells(AnswerCells(state, /*block_borders=*/false), options.width))
     frame.push_back(std::move(line));
   frame.emplace_back();
-  std::vector<Cell> footer = Legend(state);
-  Append(TextCells("   ", kFaint), &footer);
-  Append(TextCells(Summary(state), kFaint), &footer);
-  for (Line& line : WrapCells(footer, options.width)) frame.push_back(std::move(line));
+  frame.push_back(CutLine(Legend(state), options.width));
+  for (Line& line : WrapCells(TextCells(Summary(state), kFaint), options.width)) frame.push_back(std::move(line));
   return frame;
 }
 
