@@ -220,7 +220,7 @@ void Service::Fail(const std::string& who, const Ending& ending) {
 void Service::CoordinatorEnded(const Ending& ending) {
   if (!stopping_) return Fail("coordinator", ending);
   if (exit_code_ == kExitOk && !EndedWell(ending.exit_code)) {
-    LogError("coordinator: requests were cut off: ", ending.message);
+    LogError("coordinator: requests may have been cut off: ", ending.message);
     exit_code_ = kExitSoftware;
   }
   // Until here replicas were kept alive, to finish what ran.
