@@ -1,13 +1,15 @@
-// Truth: every generate, fast and infill case of the reference, through gRPC, client to coordinator to replica, step by step.
+// Truth: every generate, fast and infill case of the reference, through gRPC, client to coordinator to replica, step by
+// step.
+#include "tests/support/golden.h"
+
+#include <gtest/gtest.h>
+
 #include <cmath>
 #include <map>
 #include <set>
 #include <string>
 #include <vector>
 
-#include <gtest/gtest.h>
-
-#include "tests/support/golden.h"
 #include "tests/support/service.h"
 
 namespace unmask {
@@ -83,8 +85,8 @@ void CompareSteps(const json& golden, size_t row, size_t padding, const Streamed
     EXPECT_EQ(event.step().block(), steps[step].at("block"));
     std::map<int32_t, std::pair<int32_t, float>> expected;
     for (size_t i = 0; i < committed.at("positions").size(); ++i) {
-      expected[committed["positions"][i].get<int32_t>() - static_cast<int32_t>(padding)] = {
-          committed["tokens"][i], committed["confidence"][i]};
+      expected[committed["positions"][i].get<int32_t>() - static_cast<int32_t>(padding)] = {committed["tokens"][i],
+                                                                                            committed["confidence"][i]};
     }
     ASSERT_EQ(event.step().commits_size(), static_cast<int>(expected.size())) << "step " << step;
     for (const auto& commit : event.step().commits()) {
@@ -107,8 +109,11 @@ struct Replicated {
 class GoldenTest : public ::testing::TestWithParam<Replicated> {
  protected:
   static std::vector<std::string> Flags(const Replicated& setup, int eot) {
-    return {"--model", testing::SourcePath("tests/goldens/models/" + setup.model), "--tensor-parallel",
-            std::to_string(setup.ranks), "--dtype", "fp32", "--threads", "1", "--eot-token-id", std::to_string(eot)};
+    return {"--model",           testing::SourcePath("tests/goldens/models/" + setup.model),
+            "--tensor-parallel", std::to_string(setup.ranks),
+            "--dtype",           "fp32",
+            "--threads",         "1",
+            "--eot-token-id",    std::to_string(eot)};
   }
 };
 
@@ -172,10 +177,12 @@ TEST_P(GoldenTest, EveryCaseIsTheReferencesTokenForToken) {
 }
 
 INSTANTIATE_TEST_SUITE_P(AllModels, GoldenTest,
-                         ::testing::Values(Replicated{"tiny-mha", 1}, Replicated{"tiny-mha", 2}, Replicated{"tiny-gqa", 1},
-                                           Replicated{"tiny-gqa", 2}, Replicated{"tiny-sharded", 1}, Replicated{"tiny-sharded", 2},
-                                           Replicated{"tiny-bf16", 1}, Replicated{"tiny-bf16", 2}, Replicated{"tiny-tp", 1},
-                                           Replicated{"tiny-tp", 2}, Replicated{"tiny-tp", 4}, Replicated{"tiny-tp", 8}),
+                         ::testing::Values(Replicated{"tiny-mha", 1}, Replicated{"tiny-mha", 2},
+                                           Replicated{"tiny-gqa", 1}, Replicated{"tiny-gqa", 2},
+                                           Replicated{"tiny-sharded", 1}, Replicated{"tiny-sharded", 2},
+                                           Replicated{"tiny-bf16", 1}, Replicated{"tiny-bf16", 2},
+                                           Replicated{"tiny-tp", 1}, Replicated{"tiny-tp", 2}, Replicated{"tiny-tp", 4},
+                                           Replicated{"tiny-tp", 8}),
                          [](const auto& info) {
                            std::string name = info.param.model + "_on_" + std::to_string(info.param.ranks);
                            for (char& c : name) c = c == '-' ? '_' : c;

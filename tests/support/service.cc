@@ -1,6 +1,7 @@
 #include "tests/support/service.h"
 
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -11,8 +12,6 @@
 #include <filesystem>
 #include <fstream>
 #include <thread>
-
-#include <gtest/gtest.h>
 
 namespace unmask::testing {
 namespace {
@@ -47,8 +46,9 @@ std::string BinaryPath(const std::string& name) {
 
 Service::Service(const std::vector<std::string>& flags) : directory_(MakeScratchDirectory()) {
   const std::string ready_file = directory_ + "/ready.json";
-  std::vector<std::string> command = {BinaryPath("unmask"), "serve", "--listen", "127.0.0.1:0", "--fleet-listen",
-                                      "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--ready-file", ready_file};
+  std::vector<std::string> command = {BinaryPath("unmask"), "serve",       "--listen",       "127.0.0.1:0",
+                                      "--fleet-listen",     "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
+                                      "--ready-file",       ready_file};
   command.insert(command.end(), flags.begin(), flags.end());
   std::vector<char*> argv;
   for (std::string& word : command) argv.push_back(word.data());

@@ -2,14 +2,13 @@
 #ifndef UNMASK_TESTS_SUPPORT_SERVICE_H_
 #define UNMASK_TESTS_SUPPORT_SERVICE_H_
 
+#include <grpcpp/grpcpp.h>
 #include <sys/types.h>
 
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
-
-#include <grpcpp/grpcpp.h>
-#include <nlohmann/json.hpp>
 
 #include "unmask/v1/fleet.grpc.pb.h"
 #include "unmask/v1/inference.grpc.pb.h"
