@@ -96,8 +96,8 @@ sigset_t BlockSignals() {
 // Waits until nothing runs, the time is up or a second signal comes.
 int Drain(Server* server, const sigset_t& signals, int timeout_seconds) {
   const auto begin = std::chrono::steady_clock::now();
-  LogInfo("draining");
   server->Drain();
+  LogInfo("draining");
   while (!server->idle()) {
     const timespec poll = {.tv_sec = 0, .tv_nsec = std::chrono::nanoseconds(kDrainPoll).count()};
     if (const int again = sigtimedwait(&signals, nullptr, &poll); again > 0) {
