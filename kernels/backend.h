@@ -139,7 +139,7 @@ class Backend {
 
 struct BackendOptions {
   DType compute_dtype = DType::kF32;
-  int threads = 1;
+  int threads = 1;  // The caller included. Changes no bit.
 };
 
 // device: "cpu". (INVALID_ARGUMENT for an unknown one, NOT_FOUND for one that this build or machine lacks.)

@@ -1,12 +1,12 @@
 #include "kernels/cpu/backend_cpu.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <new>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
@@ -132,13 +132,16 @@ class CpuBackend : public Backend {
       int64_t positions = 0;
       for (const int32_t position : layout.positions) positions = std::max(positions, int64_t{position} + 1);
       angles_.Grow(theta, head_dim, positions);
+      std::vector<const KvSlot*> slots(qkv.rows);  // Of each row; null for one of no group.
       for (const RowLayout::Group& group : layout.groups) {
-        workers_.RunRows(group.end - group.begin, qkv.columns, [&](int64_t begin, int64_t end) {
-          for (int64_t r = group.begin + begin; r < group.begin + end; ++r) {
-            RotateRow(layout.positions[r], *group.slot, layer, heads, kv_heads, head_dim, Row<float>(qkv, r));
-          }
-        });
+        std::fill(slots.begin() + group.begin, slots.begin() + group.end, group.slot);
       }
+      workers_.RunRows(qkv.rows, qkv.columns, [&](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r) {
+          if (slots[r] == nullptr) continue;
+          RotateRow(layout.positions[r], *slots[r], layer, heads, kv_heads, head_dim, Row<float>(qkv, r));
+        }
+      });
       return absl::OkStatus();
     });
   }

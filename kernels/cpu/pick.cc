@@ -12,7 +12,6 @@ namespace {
 constexpr int64_t kPanelsOfTask =
     4;  // 1024 ids: a row's scan is worth its fixed costs, and 128 rows of them fit the L2.
 constexpr int64_t kTaskIds = kPanelsOfTask * kPanelOutputs;
-constexpr int64_t kTileSpecs = kGemmRows / 2;  // Specs together: with guidance two rows each.
 
 // The hidden rows of some specs side by side: spec i's own row, then those of guided specs in order.
 struct Tile {
@@ -20,6 +19,16 @@ struct Tile {
   Tensor rows;
   std::vector<int64_t> unconditional;  // Of each spec: its row here, or -1.
 };
+
+// How many of the first specs go together: as many as have kGemmRows rows, where guidance takes two.
+size_t TileSize(absl::Span<const SampleSpec> specs) {
+  size_t size = 0;
+  for (int64_t rows = 0; size < specs.size(); ++size) {
+    rows += specs[size].unconditional_row < 0 ? 1 : 2;
+    if (rows > kGemmRows) break;
+  }
+  return size;
+}
 
 void Gather(const Tensor& hidden, absl::Span<const SampleSpec> specs, Tile* tile) {
   const size_t row_bytes = hidden.columns * ByteSize(hidden.dtype);
@@ -96,11 +105,11 @@ absl::Status PickCandidates(const KernelTable& kernels, Workers* workers, const 
                             int32_t first_token, absl::Span<const SampleSpec> specs,
                             absl::Span<CandidateRecord> records) {
   Tile tile;
-  for (size_t begin = 0; begin < specs.size(); begin += kTileSpecs) {
-    const auto some = specs.subspan(begin, kTileSpecs);
-    Gather(hidden, some, &tile);
+  for (size_t begin = 0, size; begin < specs.size(); begin += size) {
+    size = TileSize(specs.subspan(begin));
+    Gather(hidden, specs.subspan(begin, size), &tile);
     UNMASK_RETURN_IF_ERROR(
-        PickTile(kernels, workers, tile, head, first_token, some, records.subspan(begin, some.size())));
+        PickTile(kernels, workers, tile, head, first_token, specs.subspan(begin, size), records.subspan(begin, size)));
   }
   return absl::OkStatus();
 }

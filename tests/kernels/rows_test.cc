@@ -41,13 +41,13 @@ TEST_P(RowsTest, RmsNormRoundsTwiceAsTheReference) {
 }
 
 TEST(RmsNormTest, RoundsToBf16BeforeTheWeight) {
-  // 3 / rms = 1.00390625 (1 + 2^-8) lies between two bf16; rounding first gives 1, and 1 * 1.5 = 1.5. Rounding once at
-  // the end would give 1.5078125. (With rms exactly 3 / (1 + 2^-8) up to fp32: the two elements below.)
+  // The rms is 1, so the first element stays 1 + 0.45 * 2^-7, below half way between the bf16 1 and 1 + 2^-7: rounding
+  // first gives 1, and 1 * 1.5 = 1.5. Rounding once, at the end, would give 1.5 + 2^-7.
   const auto backend = OpenCpuBackend({.compute_dtype = DType::kBf16, .threads = 1}).value();
   Matrix in(DType::kF32, 1, 2), weight(DType::kF32, 1, 2), out(DType::kBf16, 1, 2);
-  const double first = 1 + 0.9 * 0x1p-8;  // Wanted after the norm: below half way to the next bf16.
+  const double first = 1 + 0.9 * 0x1p-8;
   in.Set(0, 0, static_cast<float>(first));
-  in.Set(0, 1, static_cast<float>(std::sqrt(2 - first * first)));  // So that the rms is 1.
+  in.Set(0, 1, static_cast<float>(std::sqrt(2 - first * first)));
   weight.Set(0, 0, 1.5f);
   weight.Set(0, 1, 1);
   backend->RmsNorm(in.tensor(), weight.tensor(), 0, out.tensor());

@@ -105,7 +105,7 @@ UNMASK_INLINE void FoldBlock(const AttendTask& task, const Scratch& s, int64_t f
       Store(weight, scores + k);
       total += weight;
     }
-    rescale[r] = Exp(Splat(old - maximum))[0];  // 0 for the first block, whose old maximum is -inf.
+    rescale[r] = old == maximum ? 1.0f : Exp(Splat(old - maximum))[0];  // 0 for the first block: e^-inf.
     s.maxima[first + r] = maximum;
     s.totals[first + r] = s.totals[first + r] * rescale[r] + Sum(total);
   }

@@ -36,6 +36,24 @@ UNMASK_INLINE void WideProduct(uint32_t a, U32 b, U32* high, U32* low) {
   *low = reinterpret_cast<U32>((even & 0xffffffffu) | (odd << 32));
 }
 
+// low, high: a0 b0 a1 b1 ...
+template <int... kLane>
+UNMASK_INLINE void Interleave(F32 a, F32 b, F32* low, F32* high, std::integer_sequence<int, kLane...>) {
+  *low = __builtin_shufflevector(a, b, (kLane / 2 + kLane % 2 * kLanes)...);
+  *high = __builtin_shufflevector(a, b, (kLane / 2 + kLane % 2 * kLanes + kLanes / 2)...);
+}
+
+// Word w of counter i to out[4 i + w].
+UNMASK_INLINE void StoreInOrderOfIds(const F32 (&words)[4], float* out) {
+  constexpr auto kAll = std::make_integer_sequence<int, kLanes>();
+  F32 even[2], odd[2], ordered[4];
+  Interleave(words[0], words[2], &even[0], &even[1], kAll);
+  Interleave(words[1], words[3], &odd[0], &odd[1], kAll);
+  Interleave(even[0], odd[0], &ordered[0], &ordered[1], kAll);
+  Interleave(even[1], odd[1], &ordered[2], &ordered[3], kAll);
+  for (int v = 0; v < 4; ++v) Store(ordered[v], out + v * kLanes);
+}
+
 }  // namespace
 
 void GumbelNoise(uint64_t seed, uint32_t step, uint32_t position, int32_t first_id, int64_t count, float* out) {
@@ -55,13 +73,16 @@ void GumbelNoise(uint64_t seed, uint32_t step, uint32_t position, int32_t first_
       key0 += 0x9E3779B9u;
       key1 += 0xBB67AE85u;
     }
-    float noise[4][kLanes];
-    for (int w = 0; w < 4; ++w) Store(Gumbel<VectorMath>(words[w]), noise[w]);
-    for (uint32_t i = 0; i < 4 * kLanes; ++i) {
-      // Ids before the first (up to 3) and after the last are not asked for.
-      const uint32_t at = id + i - first;
-      if (at < static_cast<uint32_t>(count)) out[at] = noise[i % 4][i / 4];
+    F32 noise[4];
+    for (int w = 0; w < 4; ++w) noise[w] = Gumbel<VectorMath>(words[w]);
+    if (id >= first && end - id >= 4 * kLanes) {
+      StoreInOrderOfIds(noise, out + (id - first));
+      continue;
     }
+    // Ids before the first (up to 3) and after the last are not asked for.
+    float group[4 * kLanes];
+    StoreInOrderOfIds(noise, group);
+    for (uint32_t i = id < first ? first - id : 0; i < 4 * kLanes && id + i < end; ++i) out[id + i - first] = group[i];
   }
 }
 

@@ -98,18 +98,27 @@ UNMASK_INLINE void StorePart(F32 v, T* to, int64_t count) {
   for (int64_t i = 0; i < count; ++i) to[i] = whole[i];
 }
 
-// Folds the lanes by halves, always in the same order.
-UNMASK_INLINE float Sum(F32 v) {
-  for (int half = kLanes / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) v[i] += v[i + half];
-  }
+// Lane i of the result is lane i ^ kDistance of v.
+template <int kDistance, int... kLane>
+UNMASK_INLINE F32 SwapLanes(F32 v, std::integer_sequence<int, kLane...>) {
+  return __builtin_shufflevector(v, v, (kLane ^ kDistance)...);
+}
+
+// Folds the lanes by halves, always in the same order: combine(v, lanes swapped) with ever smaller distances.
+template <typename Combine>
+UNMASK_INLINE float FoldLanes(F32 v, const Combine& combine) {
+  constexpr auto kAll = std::make_integer_sequence<int, kLanes>();
+  if constexpr (kLanes >= 16) v = combine(v, SwapLanes<8>(v, kAll));
+  if constexpr (kLanes >= 8) v = combine(v, SwapLanes<4>(v, kAll));
+  v = combine(v, SwapLanes<2>(v, kAll));
+  v = combine(v, SwapLanes<1>(v, kAll));
   return v[0];
 }
+UNMASK_INLINE float Sum(F32 v) {
+  return FoldLanes(v, [](F32 a, F32 b) { return a + b; });
+}
 UNMASK_INLINE float Largest(F32 v) {
-  for (int half = kLanes / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) v[i] = v[i] > v[i + half] ? v[i] : v[i + half];
-  }
-  return v[0];
+  return FoldLanes(v, [](F32 a, F32 b) { return Max(a, b); });
 }
 
 // e^x within 2 units in the last place for x <= 88; exactly 0 below -87.3 (-inf included), NaN for NaN.
