@@ -5,12 +5,10 @@
 #ifndef UNMASK_TEXT_RUST_UNMASK_TEXT_H_
 #define UNMASK_TEXT_RUST_UNMASK_TEXT_H_
 
-#include <stddef.h>
-#include <stdint.h>
+#include <cstddef>
+#include <cstdint>
 
-#ifdef __cplusplus
 extern "C" {
-#endif
 
 typedef struct UnmaskTokenizer UnmaskTokenizer;
 
@@ -46,8 +44,6 @@ UnmaskReply* unmask_encode(const UnmaskTokenizer* tokenizer, UnmaskBytes text);
 UnmaskReply* unmask_chat_render(const UnmaskTokenizer* tokenizer, const UnmaskBytes* messages, size_t count);
 UnmaskReply* unmask_chat_encode(const UnmaskTokenizer* tokenizer, const UnmaskBytes* messages, size_t count);
 
-#ifdef __cplusplus
-}
-#endif
+}  // extern "C"
 
 #endif /* UNMASK_TEXT_RUST_UNMASK_TEXT_H_ */
