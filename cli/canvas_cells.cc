@@ -46,7 +46,7 @@ SlotTexts Align(absl::Span<const Slot> slots, absl::string_view text) {
 
 void AppendLiveSlot(const Slot& slot, const std::string& text, const CanvasState& state, int index,
                     std::vector<Cell>* out) {
-  const bool active = state.block_length() > 0 && index / state.block_length() == state.block();
+  const bool active = slot.block == state.block();
   if (slot.state == Slot::State::kMask) {
     const Style style{.color = active ? Rgb{150, 158, 172} : Rgb{104, 110, 122}};
     out->push_back({.text = active ? " ▒" : " ░", .width = 2, .style = style, .token = index, .break_after = true});
@@ -89,7 +89,7 @@ void AppendAnswerSlots(absl::Span<const Slot> slots, absl::string_view text, boo
                        const CanvasState& state, std::vector<Cell>* out) {
   const SlotTexts shown = Align(slots, text);
   for (int i = 0; i < shown.covered; ++i) {
-    if (block_borders && i > 0 && i % state.block_length() == 0) out->push_back(kBlockBorder);
+    if (block_borders && i > 0 && slots[i].block != slots[i - 1].block) out->push_back(kBlockBorder);
     const Style style{.color = StepColor(shown.steps[i], state.steps()), .bold = emphasised, .underline = emphasised};
     AppendAnswerText(shown.texts[i], style, static_cast<int>(&slots[i] - state.slots().data()), out);
   }
@@ -107,7 +107,7 @@ std::vector<Cell> LiveCells(const CanvasState& state) {
   for (const CanvasPart& part : parts) {
     AppendGiven(part.given, &cells);
     for (const int end = std::min<int>(index + part.masks, slots.size()); index < end; ++index) {
-      if (index > 0 && index % state.block_length() == 0) cells.push_back(kBlockBorder);
+      if (index > 0 && slots[index].block != slots[index - 1].block) cells.push_back(kBlockBorder);
       const bool is_settled = index < settled.covered;
       AppendLiveSlot(slots[index], is_settled ? settled.texts[index] : slots[index].text, state, index, &cells);
       // Blanks keep the columns of what follows.

@@ -18,10 +18,7 @@ void CanvasState::Apply(const v1::GenerateStreamResponse& event) {
     case v1::GenerateStreamResponse::kStep:
       return Apply(event.step());
     case v1::GenerateStreamResponse::kBlock:
-      settled_text_ += event.block().text_delta();
-      settled_slots_ = std::clamp(event.block().block() + 1, 0, blocks_) * block_length_;
-      settled_slots_ = std::min<int>(settled_slots_, slots_.size());
-      return;
+      return Apply(event.block());
     case v1::GenerateStreamResponse::kCompleted:
       response_ = event.completed();
       options_ = response_.options();
@@ -37,8 +34,8 @@ void CanvasState::Apply(const v1::Accepted& accepted) {
   options_ = accepted.options();
   blocks_ = std::max(accepted.blocks(), 1);
   slots_.clear();
+  const int32_t begin = std::max(accepted.prompt_length(), 0);
   if (layout_.parts.empty()) {
-    const int32_t begin = std::max(accepted.prompt_length(), 0);
     const int32_t end = std::min(accepted.canvas_length(), kMaxCanvas);
     for (int32_t p = begin; p < end; ++p) slots_.push_back({.position = p});
   } else {
@@ -50,16 +47,26 @@ void CanvasState::Apply(const v1::Accepted& accepted) {
     }
     if (slots_.size() > masks) slots_.erase(slots_.begin(), slots_.end() - masks);
   }
-  const int slots = slots_.size();
-  block_length_ = options_.block_length() > 0 ? options_.block_length() : std::max(slots, 1);
-  steps_planned_ = options_.steps() > 0 ? options_.steps() : slots;
+  // Blocks are counted in positions behind the prompt, given ones included.
+  const int block_length = options_.block_length();
+  for (Slot& slot : slots_) {
+    slot.block = block_length > 0 ? (slot.position - begin) / block_length : 0;
+  }
+  steps_planned_ = options_.steps() > 0 ? options_.steps() : static_cast<int>(slots_.size());
+}
+
+void CanvasState::Apply(const v1::BlockEvent& block) {
+  if (!layout_.parts.empty()) return;
+  settled_text_ += block.text_delta();
+  while (settled_slots_ < static_cast<int>(slots_.size()) && slots_[settled_slots_].block <= block.block())
+    ++settled_slots_;
 }
 
 void CanvasState::Apply(const v1::StepEvent& step) {
   block_ = step.block();
   steps_ += std::max(step.merged(), 1);
   for (Slot& slot : slots_) {
-    if (slot.state == Slot::State::kProposed) slot = {.position = slot.position};
+    if (slot.state == Slot::State::kProposed) Mask(&slot);
   }
   for (const v1::Commit& commit : step.commits()) Apply(commit);
   for (const v1::Proposal& proposal : step.proposals()) {
@@ -78,7 +85,7 @@ void CanvasState::Apply(const v1::Commit& commit) {
   if (slot == nullptr) return;
   if (slot->state == Slot::State::kKept) --kept_;
   if (commit.kind() == v1::COMMIT_KIND_REMASKED) {
-    *slot = {.position = slot->position};
+    Mask(slot);
     return;
   }
   ++kept_;
@@ -89,6 +96,8 @@ void CanvasState::Apply(const v1::Commit& commit) {
   slot->end = layout_.end_ids.count(commit.token_id()) > 0;
   slot->text = layout_.ids_only ? absl::StrCat(commit.token_id(), " ") : commit.text();
 }
+
+void CanvasState::Mask(Slot* slot) { *slot = {.position = slot->position, .block = slot->block}; }
 
 Slot* CanvasState::Find(int32_t position) {
   const auto slot =

@@ -31,6 +31,7 @@ struct CanvasLayout {
 struct Slot {
   enum class State { kMask, kProposed, kKept };
   int32_t position = 0;  // In the canvas.
+  int block = 0;
   State state = State::kMask;
   std::string text = "";  // Of the token alone; U+FFFD where it holds only a part of a character.
   int32_t token_id = -1;
@@ -53,7 +54,6 @@ class CanvasState {
 
   int block() const { return block_; }  // The active one.
   int blocks() const { return blocks_; }
-  int block_length() const { return block_length_; }
   int steps_planned() const { return steps_planned_; }
   int steps() const { return steps_; }  // Denoising steps so far.
   int kept() const { return kept_; }    // Slots revealed so far.
@@ -61,15 +61,18 @@ class CanvasState {
   const v1::GenerationOptions& options() const { return options_; }
   const v1::GenerateResponse& response() const { return response_; }  // Once completed.
 
-  // Text of the blocks that are done, and how many slots it covers. Characters are whole in it.
+  // Text of the blocks that are done, and how many slots it covers. Characters are whole in it. Not of an infill, whose
+  // text is not that of its slots alone.
   const std::string& settled_text() const { return settled_text_; }
   int settled_slots() const { return settled_slots_; }
 
  private:
   void Apply(const v1::Accepted& accepted);
   void Apply(const v1::StepEvent& step);
+  void Apply(const v1::BlockEvent& block);
   void Apply(const v1::Commit& commit);
   Slot* Find(int32_t position);
+  static void Mask(Slot* slot);
 
   CanvasLayout layout_;
   std::vector<Slot> slots_;
@@ -81,7 +84,6 @@ class CanvasState {
   bool completed_ = false;
   int block_ = 0;
   int blocks_ = 0;
-  int block_length_ = 0;
   int steps_planned_ = 0;
   int steps_ = 0;
   int kept_ = 0;

@@ -69,9 +69,12 @@ void Screen::Draw(const std::vector<Line>& lines) {
   hidden_on = fd_;
   out += Rewind();
   drawn_.clear();
+  const int width = size().width;
   for (const Line& line : lines) {
-    absl::StrAppend(&out, EncodeLine(line, depth_), "\x1b[K\r\n");
     drawn_.push_back(WidthOf(line));
+    // Behind a full line the cursor still stands on its last character.
+    const char* erase = drawn_.back() < width ? "\x1b[K" : "";
+    absl::StrAppend(&out, EncodeLine(line, depth_), erase, "\r\n");
   }
   absl::StrAppend(&out, "\x1b[J", kEndFrame);
   WriteAll(fd_, out);

@@ -1,5 +1,8 @@
 #include "cli/session.h"
 
+#include <unistd.h>
+
+#include <cstdio>
 #include <utility>
 
 #include "base/status.h"
@@ -39,7 +42,9 @@ absl::StatusOr<v1::Model> Session::Model() {
 }
 
 int Session::Fail(const absl::Status& status) {
-  return interrupt_->fired() ? interrupt_->exit_code() : ReportError(status);
+  if (!interrupt_->fired()) return ReportError(status);
+  if (isatty(STDERR_FILENO)) std::fputc('\n', stderr);  // Behind the ^C that the terminal shows.
+  return interrupt_->exit_code();
 }
 
 }  // namespace unmask

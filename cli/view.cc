@@ -79,9 +79,11 @@ Line StatusLine(const CanvasState& state, const ViewOptions& options) {
 
 // The line of the first token that is still open in the active block, else of the last one shown.
 int FocusLine(const std::vector<Line>& lines, const CanvasState& state) {
-  int focus = state.block() * state.block_length();
-  const int slots = state.slots().size();
-  while (focus + 1 < slots && state.slots()[std::max(focus, 0)].state == Slot::State::kKept) ++focus;
+  const std::vector<Slot>& slots = state.slots();
+  const auto open = std::find_if(slots.begin(), slots.end(), [&](const Slot& slot) {
+    return slot.block >= state.block() && slot.state != Slot::State::kKept;
+  });
+  const int focus = std::min<int>(open - slots.begin(), static_cast<int>(slots.size()) - 1);
   for (size_t i = 0; i < lines.size(); ++i) {
     for (const Cell& cell : lines[i]) {
       if (cell.token >= focus) return static_cast<int>(i);

@@ -23,7 +23,8 @@ TEST(CanvasStateTest, BeginsAllMaskedAfterThePrompt) {
   ASSERT_EQ(state.slots().size(), 4u);
   EXPECT_EQ(state.slots()[0].position, 3);
   EXPECT_EQ(state.blocks(), 2);
-  EXPECT_EQ(state.block_length(), 2);
+  EXPECT_EQ(state.slots()[1].block, 0);
+  EXPECT_EQ(state.slots()[2].block, 1);
   EXPECT_EQ(state.steps_planned(), 3);
   EXPECT_EQ(state.kept(), 0);
 }
@@ -99,10 +100,13 @@ TEST(CanvasStateTest, InfillFindsItsGapsByTheMask) {
   v1::GenerateStreamResponse event;
   for (const int id : {5, kMaskId, 7, 8, kMaskId, kMaskId}) event.mutable_accepted()->add_canvas(id);
   event.mutable_accepted()->set_canvas_length(6);
+  event.mutable_accepted()->mutable_options()->set_block_length(5);  // Of positions, whether given or not.
   const CanvasState state = Play(layout, {event});
   ASSERT_EQ(state.slots().size(), 3u);
   EXPECT_EQ(state.slots()[0].position, 1);
   EXPECT_EQ(state.slots()[2].position, 5);
+  EXPECT_EQ(state.slots()[1].block, 0);
+  EXPECT_EQ(state.slots()[2].block, 1);
 }
 
 TEST(CanvasStateTest, WithoutATokenizerTheIdsAreTheText) {
