@@ -153,7 +153,6 @@ void Leader::Connect() {
     MutexLock lock(&write_mutex_);
     stream_ = nullptr;
   }
-  context.TryCancel();  // Finish() must not wait for a coordinator that says nothing.
   const grpc::Status status = stream->Finish();
   MutexLock lock(&state_mutex_);
   context_ = nullptr;
@@ -167,7 +166,12 @@ bool Leader::Greet(Stream* stream) {
   ReplicaMessage hello;
   *hello.mutable_description() = description_;
   CoordinatorMessage welcome;
-  if (!stream->Write(hello) || !stream->Read(&welcome) || !welcome.has_attached()) return false;
+  if (!stream->Write(hello) || !stream->Read(&welcome)) return false;
+  if (!welcome.has_attached()) {  // No coordinator of ours; it may keep the stream open for ever.
+    MutexLock lock(&state_mutex_);
+    context_->TryCancel();
+    return false;
+  }
   LogInfo("attached to the coordinator at ", options_.coordinator, ", epoch ", welcome.attached().epoch());
 
   MutexLock write_lock(&write_mutex_);

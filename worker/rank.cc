@@ -149,7 +149,8 @@ absl::Status Rank::Load(const LoadingProgress& progress) {
   const int64_t kv_columns = shard_.kv_heads.size() * config_.head_dim();
   KvMemory memory;
   memory.limit = options_.kv_memory;
-  memory.available = AvailableMemory() / ranks_here_ - Model::ActivationBytes(config_, shard_, max_rows_, dtype);
+  const int64_t activations = Model::ActivationBytes(config_, shard_, max_rows_, dtype);
+  memory.available = std::max<int64_t>(0, AvailableMemory() / ranks_here_ - activations);
   memory.position_bytes = KvCache::PositionBytes(config_.layers, kv_columns, dtype);
   memory.max_sequence_length = config_.max_sequence_length;
   const absl::StatusOr<int64_t> positions = KvPositions(memory);
