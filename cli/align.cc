@@ -24,15 +24,22 @@ size_t EndOfRun(absl::string_view text, absl::string_view next) {
 
 }  // namespace
 
+bool IsSpecialToken(absl::string_view token) { return absl::StartsWith(token, "<|") && absl::EndsWith(token, "|>"); }
+
 Alignment AlignTokens(const std::vector<std::string>& tokens, absl::string_view text) {
   Alignment alignment{.texts = tokens};
   size_t i = 0;
   while (i < tokens.size() && !text.empty()) {
     if (IsPartial(tokens[i])) {
-      size_t end = i;
-      while (end < tokens.size() && IsPartial(tokens[end])) ++end;
-      size_t next = end;
-      while (next < tokens.size() && tokens[next].empty()) ++next;
+      // The run: parts, and tokens without text between them. `next`: the first token behind it with a text.
+      size_t end = i, next = i;
+      for (; next < tokens.size(); ++next) {
+        if (IsPartial(tokens[next])) {
+          end = next + 1;
+        } else if (!tokens[next].empty() && !IsSpecialToken(tokens[next])) {
+          break;
+        }
+      }
       const size_t length = EndOfRun(text, next < tokens.size() ? absl::string_view(tokens[next]) : "");
       alignment.texts[i] = std::string(text.substr(0, length));
       for (size_t k = i + 1; k < end; ++k) alignment.texts[k].clear();
@@ -42,6 +49,7 @@ Alignment AlignTokens(const std::vector<std::string>& tokens, absl::string_view 
     }
     absl::string_view token = tokens[i];
     if (i == 0 && !absl::StartsWith(text, " ")) absl::ConsumePrefix(&token, " ");
+    if (IsSpecialToken(token) && !absl::StartsWith(text, token)) token = "";
     if (absl::StartsWith(token, text)) token = token.substr(0, text.size());
     if (!absl::StartsWith(text, token)) return {.texts = tokens, .covered = static_cast<int>(tokens.size())};
     alignment.texts[i] = std::string(token);

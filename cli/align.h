@@ -10,6 +10,9 @@
 
 namespace unmask {
 
+// "<|eot_id|>": the text leaves such tokens out, unless they came from the user.
+bool IsSpecialToken(absl::string_view token);
+
 struct Alignment {
   // What each token shows. Of neighbours that share characters the first shows them all and the others nothing.
   std::vector<std::string> texts = {};

@@ -21,13 +21,14 @@ struct SlotTexts {
   std::vector<int> steps = {};    // The step at which what is shown was known in full.
   std::vector<int> padding = {};  // Columns that the parts took and the whole does not, at the last part.
   int covered = 0;
+  bool exact = false;
 };
 
 SlotTexts Align(absl::Span<const Slot> slots, absl::string_view text) {
   std::vector<std::string> tokens;
   for (const Slot& slot : slots) tokens.push_back(slot.end ? "" : slot.text);
   Alignment alignment = AlignTokens(tokens, text);
-  SlotTexts result{.texts = std::move(alignment.texts), .covered = alignment.covered};
+  SlotTexts result{.texts = std::move(alignment.texts), .covered = alignment.covered, .exact = alignment.exact};
   result.padding.resize(slots.size());
   size_t first = 0;  // Of the run that shares what it shows.
   int spare = 0;     // Columns of the run's parts less those of the whole.
@@ -35,7 +36,7 @@ SlotTexts Align(absl::Span<const Slot> slots, absl::string_view text) {
     result.steps.push_back(slots[i].step);
     const bool shares = result.texts[i].empty() && !tokens[i].empty();
     if (!shares) first = i, spare = 0;
-    spare += DisplayWidth(tokens[i]) - DisplayWidth(result.texts[i]);
+    if (!IsSpecialToken(tokens[i])) spare += DisplayWidth(tokens[i]) - DisplayWidth(result.texts[i]);
     result.steps[first] = std::max(result.steps[first], slots[i].step);
     if (!shares) continue;
     result.padding[i - 1] = 0;
@@ -88,11 +89,21 @@ void AppendAnswerText(absl::string_view text, const Style& style, int token, std
 void AppendAnswerSlots(absl::Span<const Slot> slots, absl::string_view text, bool emphasised, bool block_borders,
                        const CanvasState& state, std::vector<Cell>* out) {
   const SlotTexts shown = Align(slots, text);
+  if (!shown.exact) return AppendAnswerText(text, Style{}, -1, out);  // The text is the answer, the colours are not.
   for (int i = 0; i < shown.covered; ++i) {
     if (block_borders && i > 0 && slots[i].block != slots[i - 1].block) out->push_back(kBlockBorder);
     const Style style{.color = StepColor(shown.steps[i], state.steps()), .bold = emphasised, .underline = emphasised};
     AppendAnswerText(shown.texts[i], style, static_cast<int>(&slots[i] - state.slots().data()), out);
   }
+}
+
+// The reply's text; without a tokenizer the ids of the tokens that count.
+std::string AnswerText(const CanvasState& state) {
+  if (!state.layout().ids_only) return state.response().text();
+  std::string ids;
+  const int count = std::min<int>(state.slots().size(), state.response().usage().completion_tokens());
+  for (int i = 0; i < count && !state.slots()[i].end; ++i) ids += state.slots()[i].text;
+  return ids;
 }
 
 }  // namespace
@@ -121,7 +132,7 @@ std::vector<Cell> AnswerCells(const CanvasState& state, bool block_borders) {
   std::vector<Cell> cells;
   const absl::Span<const Slot> slots = state.slots();
   if (state.layout().parts.empty()) {
-    AppendAnswerSlots(slots, state.response().text(), false, block_borders, state, &cells);
+    AppendAnswerSlots(slots, AnswerText(state), false, block_borders, state, &cells);
     return cells;
   }
   size_t index = 0;

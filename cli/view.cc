@@ -118,6 +118,13 @@ Line Legend(const CanvasState& state) {
   return line;
 }
 
+// Lines of the summary part between facts only.
+std::vector<Line> SummaryLines(const CanvasState& state, int width) {
+  std::vector<Cell> cells = TextCells(Summary(state), kFaint);
+  for (size_t i = 1; i < cells.size(); ++i) cells[i].break_after = cells[i].text == " " && cells[i - 1].text == "·";
+  return WrapCells(cells, width);
+}
+
 }  // namespace
 
 std::vector<Line> RenderLive(const CanvasState& state, const ViewOptions& options) {
@@ -144,7 +151,7 @@ std::vector<Line> RenderFinal(const CanvasState& state, const ViewOptions& optio
     frame.push_back(std::move(line));
   frame.emplace_back();
   frame.push_back(CutLine(Legend(state), options.width));
-  for (Line& line : WrapCells(TextCells(Summary(state), kFaint), options.width)) frame.push_back(std::move(line));
+  for (Line& line : SummaryLines(state, options.width)) frame.push_back(std::move(line));
   return frame;
 }
 

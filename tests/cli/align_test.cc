@@ -51,6 +51,13 @@ TEST(AlignTest, TokensThatDoNotSpellTheTextKeepTheirOwn) {
   EXPECT_FALSE(AlignTokens({"a"}, "ab").exact);  // The text has more than the tokens.
 }
 
+TEST(AlignTest, SpecialTokensAreNotInTheText) {
+  const Alignment a = AlignTokens({"a", "<|reserved|>", "�", "<|x|>", "�", "b"}, "aé?b");
+  EXPECT_THAT(a.texts, ElementsAre("a", "", "é?", "", "", "b"));
+  EXPECT_TRUE(a.exact);
+  EXPECT_THAT(AlignTokens({"say ", "<|x|>"}, "say <|x|>").texts, ElementsAre("say ", "<|x|>"));
+}
+
 TEST(AlignTest, NothingAlignsWithNothing) {
   EXPECT_TRUE(AlignTokens({}, "").exact);
   EXPECT_EQ(AlignTokens({"a"}, "").covered, 0);

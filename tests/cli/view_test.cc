@@ -155,6 +155,20 @@ TEST(ViewTest, WithoutColoursFreshTokensAreReversed) {
             "\x1b[0;1;7mRoses\x1b[0m are\x1b[0;2;3m red\x1b[0;1;7m,\x1b[0;1;2;7m⏎\x1b[0m");
 }
 
+TEST(ViewTest, TheAnswerIsTheServicesTextEvenWhereTheTokensDisagree) {
+  Recording recording = Poem();
+  recording.text = "Something else.";
+  EXPECT_EQ(Show(RenderFinal(Play(LayoutWithPrompt(""), recording.Events()), kSmall))[0], "Something else.");
+}
+
+TEST(ViewTest, WithoutATokenizerTheAnswerIsIds) {
+  CanvasLayout layout = LayoutWithPrompt("");
+  layout.ids_only = true;
+  auto events = Poem().Events();
+  events.back().mutable_completed()->clear_text();
+  EXPECT_EQ(Show(RenderFinal(Play(layout, events), kSmall))[0], "10 11 12 13 14 15 16 ");
+}
+
 TEST(ViewTest, ApproximationsAreNamed) {
   auto events = Poem().Events();
   events.back().mutable_completed()->mutable_exactness()->set_exact(false);
