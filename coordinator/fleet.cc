@@ -126,16 +126,22 @@ void Fleet::Drain(uint64_t epoch) {
   if (Member* member = Find(epoch)) member->status.set_state(v1::REPLICA_STATE_DRAINING);
 }
 
+std::shared_ptr<Replica> Fleet::Get(uint64_t epoch) const {
+  MutexLock lock(&mutex_);
+  const Member* member = Find(epoch);
+  return member == nullptr ? nullptr : member->replica;
+}
+
 bool Fleet::Idle(uint64_t epoch) const {
-  std::shared_ptr<Replica> replica;
-  {
-    MutexLock lock(&mutex_);
-    const Member* member = Find(epoch);
-    if (member == nullptr || !member->replica) return true;
-    replica = member->replica;
-  }
+  const std::shared_ptr<Replica> replica = Get(epoch);
+  if (!replica) return true;
   const Replica::Load load = replica->load();
   return load.running + load.waiting == 0;
+}
+
+bool Fleet::Overdue(uint64_t epoch, std::chrono::steady_clock::time_point now) const {
+  const std::shared_ptr<Replica> replica = Get(epoch);
+  return replica && replica->Overdue(now);
 }
 
 void Fleet::Detach(uint64_t epoch) {
@@ -191,7 +197,7 @@ std::shared_ptr<Replica> Fleet::Choose(const Sequence& sequence) const {
   for (const auto& [name, member] : members_) {
     if (member.status.state() != v1::REPLICA_STATE_READY) continue;
     if (sequence.started && member.replica->numerics() != sequence.numerics) continue;
-    const int64_t work = member.replica->load().work_left;
+    const int64_t work = member.replica->load().work_left();
     if (!best || work < least) {
       best = member.replica;
       least = work;

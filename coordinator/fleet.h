@@ -5,6 +5,7 @@
 #ifndef UNMASK_COORDINATOR_FLEET_H_
 #define UNMASK_COORDINATOR_FLEET_H_
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -45,6 +46,8 @@ class Fleet {
   // It gets nothing new. True when it holds nothing (any more), so that its stream can end.
   void Drain(uint64_t epoch);
   bool Idle(uint64_t epoch) const;
+  // It hangs: a step has been in flight for longer than any healthy one (Replica::Overdue).
+  bool Overdue(uint64_t epoch, std::chrono::steady_clock::time_point now) const;
   // Its connection is over; its sequences go on elsewhere or wait. Idempotent. Replica::OnResult must have returned.
   void Detach(uint64_t epoch);
 
@@ -82,6 +85,7 @@ class Fleet {
   std::shared_ptr<Replica> Choose(const Sequence& sequence) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Admits it to the best replica or lets it wait.
   absl::Status Place(std::unique_ptr<Sequence> sequence);
+  std::shared_ptr<Replica> Get(uint64_t epoch) const;  // Null: no such connection, or not ready.
   std::vector<std::shared_ptr<Replica>> Replicas() const;
 
   const FleetOptions options_;

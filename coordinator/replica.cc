@@ -11,6 +11,15 @@ namespace unmask {
 using internal::v1::CoordinatorMessage;
 using internal::v1::Step;
 using internal::v1::StepResult;
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+// Windows share a step as long as it takes no longer than this: enough to fill a device, short enough that whoever
+// joins or leaves waits little.
+constexpr std::chrono::milliseconds kTargetStep(100);
+
+}  // namespace
 
 Replica::Replica(uint64_t epoch, internal::v1::ReplicaDescription description, internal::v1::ReplicaReady ready,
                  Sender sender)
@@ -19,7 +28,8 @@ Replica::Replica(uint64_t epoch, internal::v1::ReplicaDescription description, i
       ready_(std::move(ready)),
       sender_(std::move(sender)),
       scheduler_({.kv_positions = ready_.kv_positions(), .max_rows = ready_.max_rows()},
-                 description_.shape().embedding_size()) {}
+                 description_.shape().embedding_size()),
+      times_(std::chrono::nanoseconds(ready_.warm_up_row_nanos())) {}
 
 absl::Status Replica::Admit(std::unique_ptr<Sequence>& sequence) {
   {
@@ -38,7 +48,8 @@ void Replica::Pump() {
     MutexLock lock(&mutex_);
     if (closed_) return;
     std::vector<Sequence*> started;
-    if (std::optional<Step> step = scheduler_.Plan(&started)) {
+    if (std::optional<Step> step = scheduler_.Plan(times_.LargestWithin(kTargetStep), &started)) {
+      sent_ = Clock::now();
       step->set_epoch(epoch_);
       *message.mutable_step() = std::move(*step);
       for (Sequence* sequence : started) {
@@ -68,7 +79,9 @@ absl::Status Replica::OnResult(const StepResult& result) {
   {
     MutexLock lock(&mutex_);
     if (closed_ || result.epoch() != epoch_) return absl::OkStatus();
+    const double cost = scheduler_.cost_in_flight();
     UNMASK_ASSIGN_OR_RETURN(std::vector<Scheduler::Progress> progress, scheduler_.Apply(result));
+    times_.Record(cost, Clock::now() - sent_);
     for (Scheduler::Progress& step : progress) {
       if (!step.sequence->sink) continue;
       Told& tell = told.emplace_back();
@@ -106,13 +119,20 @@ std::vector<std::unique_ptr<Sequence>> Replica::Close() {
   return scheduler_.Abandon();
 }
 
+bool Replica::Overdue(Clock::time_point now) const {
+  MutexLock lock(&mutex_);
+  return !closed_ && scheduler_.step_in_flight() && now - sent_ > times_.Overdue(scheduler_.cost_in_flight());
+}
+
 Replica::Load Replica::load() const {
   MutexLock lock(&mutex_);
   return {.running = scheduler_.running(),
           .waiting = scheduler_.waiting(),
-          .work_left = scheduler_.work_left(),
+          .work_running = scheduler_.work_running(),
+          .work_waiting = scheduler_.work_waiting(),
           .kv_positions_used = scheduler_.kv_positions_used(),
-          .steps = scheduler_.steps()};
+          .steps = scheduler_.steps(),
+          .throughput = times_.Throughput()};
 }
 
 }  // namespace unmask

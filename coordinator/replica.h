@@ -5,6 +5,7 @@
 #ifndef UNMASK_COORDINATOR_REPLICA_H_
 #define UNMASK_COORDINATOR_REPLICA_H_
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -13,6 +14,7 @@
 #include "absl/status/status.h"
 #include "base/mutex.h"
 #include "coordinator/scheduler.h"
+#include "coordinator/step_times.h"
 #include "unmask/internal/v1/replica.pb.h"
 
 namespace unmask {
@@ -43,12 +45,19 @@ class Replica {
   // The connection is gone: nothing is sent any more. As Scheduler::Abandon.
   std::vector<std::unique_ptr<Sequence>> Close();
 
+  // The step in flight has taken longer than any healthy one would: the replica hangs.
+  bool Overdue(std::chrono::steady_clock::time_point now) const;
+
   struct Load {
     int running = 0;
     int waiting = 0;
-    int64_t work_left = 0;
+    int64_t work_running = 0;  // Work units (Sequence::WorkLeft).
+    int64_t work_waiting = 0;
     int64_t kv_positions_used = 0;
     uint64_t steps = 0;
+    double throughput = 0;  // Work units per second, recently; 0: not measured yet.
+
+    int64_t work_left() const { return work_running + work_waiting; }
   };
   Load load() const;
 
@@ -63,6 +72,8 @@ class Replica {
 
   mutable Mutex mutex_;
   Scheduler scheduler_ ABSL_GUARDED_BY(mutex_);
+  StepTimes times_ ABSL_GUARDED_BY(mutex_);
+  std::chrono::steady_clock::time_point sent_ ABSL_GUARDED_BY(mutex_);  // The step in flight.
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

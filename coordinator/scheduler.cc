@@ -15,6 +15,12 @@ using internal::v1::StepResult;
 
 namespace {
 
+// How many interactive ones may go before a batch one that waits.
+constexpr int kBatchPatience = 8;
+
+// All that run get their turn within so many steps.
+constexpr double kStepsToServeAll = 2;
+
 bool Interactive(const Sequence& sequence) { return sequence.spec().priority != v1::PRIORITY_BATCH; }
 
 }  // namespace
@@ -25,47 +31,73 @@ absl::Status Scheduler::Admit(std::unique_ptr<Sequence>& sequence) {
         absl::StatusCode::kResourceExhausted, kOverloaded, "the sequence exceeds the replica's K/V memory",
         {{"positions", absl::StrCat(sequence->KvPositions())}, {"kv_positions", absl::StrCat(limits_.kv_positions)}});
   }
-  auto place = waiting_.end();
-  if (Interactive(*sequence)) {
-    place = std::find_if(waiting_.begin(), waiting_.end(), [](const auto& other) { return !Interactive(*other); });
-  }
-  waiting_.insert(place, std::move(sequence));
+  work_waiting_ += sequence->WorkLeft();
+  (Interactive(*sequence) ? interactive_ : batch_).push_back(std::move(sequence));
   return absl::OkStatus();
 }
 
-void Scheduler::StartWaiting() {
-  // Strictly in order: the first in line waits for room, so a long sequence is not starved by short ones.
-  while (!waiting_.empty() && kv_used_ + waiting_.front()->KvPositions() <= limits_.kv_positions) {
-    kv_used_ += waiting_.front()->KvPositions();
-    running_.push_back(std::move(waiting_.front()));
-    waiting_.pop_front();
+Scheduler::Sequences* Scheduler::NextQueue() {
+  if (batch_.empty()) return interactive_.empty() ? nullptr : &interactive_;
+  return interactive_.empty() || starts_without_batch_ >= kBatchPatience ? &batch_ : &interactive_;
+}
+
+void Scheduler::StartWaiting(double max_cost) {
+  double cost = 0;
+  for (const auto& sequence : running_) cost += sequence->NextCost();
+  while (Sequences* queue = NextQueue()) {
+    // Strictly in order: the first in line waits for room, so a long sequence is not starved by short ones.
+    Sequence& first = *queue->front();
+    if (kv_used_ + first.KvPositions() > limits_.kv_positions) return;
+    if (!running_.empty() && cost + first.NextCost() > kStepsToServeAll * max_cost) return;
+    cost += first.NextCost();
+    kv_used_ += first.KvPositions();
+    work_waiting_ -= first.WorkLeft();
+    starts_without_batch_ = queue == &batch_ || batch_.empty() ? 0 : starts_without_batch_ + 1;
+    running_.push_back(std::move(queue->front()));
+    queue->pop_front();
   }
 }
 
-std::vector<Sequence*> Scheduler::ChooseWindows() {
-  std::vector<Sequence*> chosen;
+std::vector<Sequence*> Scheduler::ChooseWindows(double max_cost) {
   // A suspect goes alone, so that a death convicts or clears it and nobody else.
   for (const auto& sequence : running_) {
     if (sequence->suspect) return {sequence.get()};
   }
+  std::vector<Sequence*> chosen;
   int64_t rows = 0;
-  for (const auto& sequence : running_) {
-    const int64_t next = sequence->NextRows();
-    if (!chosen.empty() && rows + next > limits_.max_rows) continue;
-    chosen.push_back(sequence.get());
-    rows += next;
-  }
+  double cost = 0;
+  bool any_batch = false;
+  const auto take = [&](bool interactive) {
+    for (const auto& sequence : running_) {
+      if (Interactive(*sequence) != interactive) continue;
+      const int64_t next_rows = sequence->NextRows();
+      const double next_cost = sequence->NextCost();
+      const bool fits = rows + next_rows <= limits_.max_rows && cost + next_cost <= max_cost;
+      if (!chosen.empty() && !fits) continue;
+      chosen.push_back(sequence.get());
+      rows += next_rows;
+      cost += next_cost;
+      any_batch |= !interactive;
+    }
+  };
+  const bool batch_first = steps_without_batch_ >= kBatchPatience;
+  take(/*interactive=*/!batch_first);
+  take(/*interactive=*/batch_first);
+  const bool batch_runs = std::any_of(running_.begin(), running_.end(), [](const auto& s) { return !Interactive(*s); });
+  steps_without_batch_ = any_batch || !batch_runs ? 0 : steps_without_batch_ + 1;
   return chosen;
 }
 
-std::optional<Step> Scheduler::Plan(std::vector<Sequence*>* started) {
+std::optional<Step> Scheduler::Plan(double max_cost, std::vector<Sequence*>* started) {
   if (step_in_flight_) return std::nullopt;
-  StartWaiting();
+  StartWaiting(max_cost);
   if (running_.empty()) return std::nullopt;
   Step step;
   step.set_id(++steps_);
   in_step_.clear();
-  for (Sequence* sequence : ChooseWindows()) {
+  cost_in_flight_ = 0;
+  for (Sequence* sequence : ChooseWindows(max_cost)) {
+    cost_in_flight_ += sequence->NextCost();
     internal::v1::Window* window = step.add_windows();
     *window = sequence->PlanWindow();
     in_step_.push_back({.sequence = sequence->id(),
@@ -146,10 +178,13 @@ absl::StatusOr<std::vector<Scheduler::Progress>> Scheduler::Apply(const StepResu
 
 std::unique_ptr<Sequence> Scheduler::Cancel(uint64_t id) {
   const auto has_id = [id](const auto& sequence) { return sequence->id() == id; };
-  if (auto it = std::find_if(waiting_.begin(), waiting_.end(), has_id); it != waiting_.end()) {
-    std::unique_ptr<Sequence> sequence = std::move(*it);
-    waiting_.erase(it);
-    return sequence;
+  for (Sequences* queue : {&interactive_, &batch_}) {
+    if (auto it = std::find_if(queue->begin(), queue->end(), has_id); it != queue->end()) {
+      std::unique_ptr<Sequence> sequence = std::move(*it);
+      queue->erase(it);
+      work_waiting_ -= sequence->WorkLeft();
+      return sequence;
+    }
   }
   if (auto it = std::find_if(running_.begin(), running_.end(), has_id); it != running_.end()) {
     std::unique_ptr<Sequence> sequence = std::move(*it);
@@ -173,7 +208,7 @@ std::vector<std::unique_ptr<Sequence>> Scheduler::Abandon() {
     if (in_step_.size() == 1) ++sequence->deaths_alone;
   }
   std::vector<std::unique_ptr<Sequence>> abandoned;
-  for (Sequences* sequences : {&running_, &waiting_}) {
+  for (Sequences* sequences : {&running_, &interactive_, &batch_}) {
     for (auto& sequence : *sequences) {
       sequence->LoseKv();
       abandoned.push_back(std::move(sequence));
@@ -183,16 +218,15 @@ std::vector<std::unique_ptr<Sequence>> Scheduler::Abandon() {
   std::sort(abandoned.begin(), abandoned.end(), [](const auto& a, const auto& b) { return a->id() < b->id(); });
   in_step_.clear();
   releases_.clear();
+  work_waiting_ = 0;
   kv_used_ = 0;
   step_in_flight_ = false;
   return abandoned;
 }
 
-int64_t Scheduler::work_left() const {
+int64_t Scheduler::work_running() const {
   int64_t work = 0;
-  for (const Sequences* sequences : {&running_, &waiting_}) {
-    for (const auto& sequence : *sequences) work += sequence->WorkLeft();
-  }
+  for (const auto& sequence : running_) work += sequence->WorkLeft();
   return work;
 }
 

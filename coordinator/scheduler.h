@@ -33,13 +33,14 @@ class Scheduler {
     absl::Status status;             // Of `over`.
   };
 
-  // Queues a sequence, by priority and then in order. RESOURCE_EXHAUSTED, and the sequence is left with the caller,
+  // Queues a sequence, in order within its priority. RESOURCE_EXHAUSTED, and the sequence is left with the caller,
   // when its K/V would not fit even alone.
   absl::Status Admit(std::unique_ptr<Sequence>& sequence);
 
-  // The next step, or nothing when there is nothing to do or a step is in flight. Sequences whose first step this is
-  // are added to `started`.
-  std::optional<internal::v1::Step> Plan(std::vector<Sequence*>* started);
+  // The next step, or nothing when there is nothing to do or a step is in flight. max_cost bounds it
+  // (Sequence::NextCost), but for a lone window; interactive sequences fill it first. Sequences whose first step this
+  // is are added to `started`.
+  std::optional<internal::v1::Step> Plan(double max_cost, std::vector<Sequence*>* started);
 
   // The result of the step in flight, one Candidates for each of its windows. INVALID_ARGUMENT when it does not fit the
   // step: nothing was applied, and the replica cannot be trusted.
@@ -57,23 +58,31 @@ class Scheduler {
   std::vector<std::unique_ptr<Sequence>> Abandon();
 
   int running() const { return static_cast<int>(running_.size()); }
-  int waiting() const { return static_cast<int>(waiting_.size()); }
-  bool empty() const { return running_.empty() && waiting_.empty(); }
+  int waiting() const { return static_cast<int>(interactive_.size() + batch_.size()); }
+  bool empty() const { return running_.empty() && waiting() == 0; }
   bool step_in_flight() const { return step_in_flight_; }
+  double cost_in_flight() const { return cost_in_flight_; }
   int64_t kv_positions_used() const { return kv_used_; }
   uint64_t steps() const { return steps_; }
-  int64_t work_left() const;
+  int64_t work_running() const;                           // Work units left to what runs,
+  int64_t work_waiting() const { return work_waiting_; }  // and to what waits.
 
  private:
   using Sequences = std::deque<std::unique_ptr<Sequence>>;
 
-  void StartWaiting();                     // Moves sequences to running_ as far as K/V lasts.
-  std::vector<Sequence*> ChooseWindows();  // Whose next windows share the next step.
+  // Moves sequences to running_ as far as K/V lasts and a step or two can hold all their windows: more would only slow
+  // each other.
+  void StartWaiting(double max_cost);
+  Sequences* NextQueue();                                 // Whose first may start next; null: nobody waits.
+  std::vector<Sequence*> ChooseWindows(double max_cost);  // Whose next windows share the next step.
 
   const ReplicaLimits limits_;
   const int32_t embedding_size_;
-  Sequences waiting_;  // Interactive before batch, each in order of arrival.
-  Sequences running_;  // Hold K/V. The next step starts with the first; those that took part go to the end.
+  Sequences interactive_;         // Waiting, in order of arrival.
+  Sequences batch_;               // Likewise; behind interactive ones, but never passed over for ever.
+  int starts_without_batch_ = 0;  // Since one of batch_ started while it waited ...
+  int steps_without_batch_ = 0;   // ... and since one that runs took part in a step.
+  Sequences running_;             // Hold K/V. The next step starts with the first; those that took part go to the end.
   struct WindowInFlight {
     uint64_t sequence = 0;
     int sampled = 0;
@@ -83,9 +92,11 @@ class Scheduler {
   absl::Status Check(const internal::v1::StepResult& result) const;
   std::vector<WindowInFlight> in_step_;  // Of the step in flight, window for window.
   std::vector<uint64_t> releases_;
+  int64_t work_waiting_ = 0;
   int64_t kv_used_ = 0;
   uint64_t steps_ = 0;
   bool step_in_flight_ = false;
+  double cost_in_flight_ = 0;
 };
 
 }  // namespace unmask

@@ -58,12 +58,36 @@ int64_t Sequence::NextRows() const {
   return rows * branches();
 }
 
+double Sequence::RowCost() const {
+  // A row multiplies every parameter once, and its queries meet the canvas's keys and values in every layer.
+  const internal::v1::ModelShape& shape = spec_.model->shape;
+  const double attention = 2.0 * shape.layers() * shape.hidden_size() * canvas_.size();
+  return 1 + attention / std::max<double>(shape.parameters(), 1);
+}
+
+double Sequence::NextCost() const { return NextRows() * RowCost(); }
+
 int64_t Sequence::WorkLeft() const {
   if (done_) return 0;
+  const int64_t canvas = canvas_.size();
+  const int64_t block = spec_.options.block_length();
   // Surplus steps are not run, but for the one strategy that may reveal nothing in a step.
   const bool may_idle = spec_.options.remasking() == v1::REMASKING_RANDOM_S_OVER_T;
-  const int64_t per_block = may_idle ? steps_per_block_ : std::min(steps_per_block_, spec_.options.block_length());
-  return std::max<int64_t>((blocks_ - block_) * per_block - step_in_block_, 1) * KvPositions();
+  const int64_t steps = may_idle ? steps_per_block_ : std::min<int64_t>(steps_per_block_, block);
+  const int64_t left = std::max<int64_t>(steps - step_in_block_, 1);
+  const int64_t blocks_after = blocks_ - block_ - 1;
+  // Rows of the windows after each block's first, which covers the canvas: this block's, and those of all later blocks.
+  int64_t rows = canvas, rows_after = canvas * blocks_after;
+  if (spec_.options.cache() == v1::CACHE_DUAL) {
+    rows = block;
+    rows_after = block * blocks_after;
+  } else if (spec_.options.cache() == v1::CACHE_PREFIX) {
+    rows = canvas - BlockBegin();
+    rows_after = (rows - block) * blocks_after - block * blocks_after * (blocks_after - 1) / 2;
+  }
+  const int64_t this_block = step_in_block_ == 0 ? canvas + (left - 1) * rows : left * rows;
+  const int64_t total = this_block + canvas * blocks_after + (steps - 1) * rows_after;
+  return static_cast<int64_t>(std::max<int64_t>(total, 1) * branches() * RowCost());
 }
 
 // Every mask up to the block's end that the window covers. In parity mode that includes masks of the prompt and masks

@@ -68,9 +68,11 @@ class Sequence {
 
   // Rows of the next window, both branches of guidance counted.
   int64_t NextRows() const;
+  // What the next window costs to compute, in rows of no context: attention to the canvas makes a row dearer.
+  double NextCost() const;
   // K/V positions that it needs on a replica, for all its life.
   int64_t KvPositions() const { return static_cast<int64_t>(spec_.canvas.size()) * branches(); }
-  // Positions to compute until the end, at the most.
+  // What all windows until the end cost, at the most, in the units of NextCost, rounded: work units.
   int64_t WorkLeft() const;
 
   // What to compute next. The same until Advance or LoseKv. Not when done.
@@ -97,6 +99,7 @@ class Sequence {
   std::shared_ptr<SequenceSink> sink;
 
  private:
+  double RowCost() const;  // Of one row of this canvas.
   int branches() const { return spec_.options.cfg_scale() > 0 ? 2 : 1; }
   int32_t BlockBegin() const { return spec_.prompt_length + block_ * spec_.options.block_length(); }
   int32_t BlockEnd() const;

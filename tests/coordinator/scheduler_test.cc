@@ -4,6 +4,7 @@
 #include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <map>
 
 #include "tests/coordinator/scripted_model.h"
@@ -22,6 +23,7 @@ using ::testing::SizeIs;
 using testing::TinySpec;
 
 constexpr int kEmbeddingSize = 104;
+constexpr double kNoBound = std::numeric_limits<double>::infinity();
 
 v1::GenerationOptions MixedOptions(uint64_t i) {
   v1::GenerationOptions options;
@@ -45,7 +47,7 @@ std::unique_ptr<Sequence> MixedSequence(uint64_t i) {
 std::map<uint64_t, v1::GenerateResponse> RunAll(Scheduler* scheduler, ScriptedModel* model, int* shared = nullptr) {
   std::map<uint64_t, v1::GenerateResponse> responses;
   std::vector<Sequence*> started;
-  while (auto step = scheduler->Plan(&started)) {
+  while (auto step = scheduler->Plan(kNoBound, &started)) {
     if (shared != nullptr) *shared = std::max(*shared, step->windows_size());
     auto progress = scheduler->Apply(model->Execute(*step));
     EXPECT_TRUE(progress.ok()) << progress.status();
@@ -87,7 +89,7 @@ TEST(SchedulerTest, KvMemoryBoundsWhatRuns) {
   std::vector<Sequence*> started;
   bool waited = false;
   int over = 0;
-  while (auto step = scheduler.Plan(&started)) {
+  while (auto step = scheduler.Plan(kNoBound, &started)) {
     EXPECT_LE(scheduler.kv_positions_used(), 64);
     waited |= scheduler.waiting() > 0;
     auto progress = scheduler.Apply(model.Execute(*step));
@@ -110,7 +112,7 @@ TEST(SchedulerTest, RowsBoundAStepAndNobodyStarves) {
   std::vector<Sequence*> started;
   std::map<uint64_t, int> last_seen;
   for (int n = 0; n < 30; ++n) {
-    auto step = scheduler.Plan(&started);
+    auto step = scheduler.Plan(kNoBound, &started);
     if (!step) break;
     int rows = 0;
     for (const auto& window : step->windows()) {
@@ -129,8 +131,8 @@ TEST(SchedulerTest, OneStepIsInFlightAtATime) {
   auto sequence = MixedSequence(1);
   ASSERT_TRUE(scheduler.Admit(sequence).ok());
   std::vector<Sequence*> started;
-  EXPECT_TRUE(scheduler.Plan(&started).has_value());
-  EXPECT_FALSE(scheduler.Plan(&started).has_value());
+  EXPECT_TRUE(scheduler.Plan(kNoBound, &started).has_value());
+  EXPECT_FALSE(scheduler.Plan(kNoBound, &started).has_value());
   EXPECT_THAT(started, SizeIs(1));
 }
 
@@ -145,12 +147,99 @@ TEST(SchedulerTest, InteractiveGoesBeforeBatch) {
   }
   ScriptedModel model;
   std::vector<uint64_t> order;
-  while (auto step = scheduler.Plan(&started)) {
+  while (auto step = scheduler.Plan(kNoBound, &started)) {
     for (Sequence* sequence : started) order.push_back(sequence->id());
     started.clear();
     ASSERT_TRUE(scheduler.Apply(model.Execute(*step)).ok());
   }
   EXPECT_THAT(order, ElementsAre(2, 4, 1, 3));
+}
+
+TEST(SchedulerTest, BatchIsNeverPassedOverForEver) {
+  Scheduler scheduler({.kv_positions = 40, .max_rows = 100}, kEmbeddingSize);  // Room for one.
+  const auto admit = [&](uint64_t id, v1::Priority priority) {
+    SequenceSpec spec = TinySpec(4, MixedOptions(3));
+    spec.priority = priority;
+    auto sequence = std::make_unique<Sequence>(id, std::move(spec));
+    ASSERT_TRUE(scheduler.Admit(sequence).ok());
+  };
+  admit(1, v1::PRIORITY_BATCH);
+  uint64_t next = 2;
+  for (int i = 0; i < 3; ++i) admit(next++, v1::PRIORITY_INTERACTIVE);
+  ScriptedModel model;
+  std::vector<Sequence*> started;
+  int before_batch = 0;
+  for (bool batch_started = false; !batch_started && before_batch < 30;) {
+    auto step = scheduler.Plan(kNoBound, &started);
+    for (Sequence* sequence : started) {
+      batch_started |= sequence->id() == 1;
+      before_batch += sequence->id() != 1;
+      admit(next++, v1::PRIORITY_INTERACTIVE);  // They never run dry.
+    }
+    started.clear();
+    ASSERT_TRUE(scheduler.Apply(model.Execute(*step)).ok());
+  }
+  EXPECT_EQ(before_batch, 8);
+}
+
+TEST(SchedulerTest, CostBoundsAStepAndInteractiveFillsItFirst) {
+  Scheduler scheduler({.kv_positions = 10000, .max_rows = 10000}, kEmbeddingSize);
+  for (uint64_t id = 1; id <= 12; ++id) {
+    v1::GenerationOptions options;
+    options.set_gen_length(16);
+    SequenceSpec spec = TinySpec(4, options);
+    spec.priority = id <= 8 ? v1::PRIORITY_BATCH : v1::PRIORITY_INTERACTIVE;
+    auto sequence = std::make_unique<Sequence>(id, std::move(spec));
+    ASSERT_TRUE(scheduler.Admit(sequence).ok());
+  }
+  Sequence measure(100, TinySpec(4, [] {
+                     v1::GenerationOptions o;
+                     o.set_gen_length(16);
+                     return o;
+                   }()));
+  const double max_cost = 4.5 * measure.NextCost();
+  ScriptedModel model;
+  std::vector<Sequence*> started;
+  std::map<uint64_t, int> took_part;
+  for (int n = 0; n < 15; ++n) {
+    auto step = scheduler.Plan(max_cost, &started);
+    EXPECT_EQ(step->windows_size(), 4);
+    EXPECT_LE(scheduler.running(), 9) << "two steps serve all that run";
+    for (const auto& window : step->windows()) ++took_part[window.sequence()];
+    ASSERT_TRUE(scheduler.Apply(model.Execute(*step)).ok());
+  }
+  for (uint64_t id = 9; id <= 12; ++id) EXPECT_GE(took_part[id], 13) << "interactive";
+  int batch_steps = 0;
+  for (uint64_t id = 1; id <= 8; ++id) batch_steps += took_part[id];
+  EXPECT_GE(batch_steps, 1) << "batch";
+  EXPECT_LE(batch_steps, 8);
+}
+
+TEST(SchedulerTest, WorkLeftIsWhatTheWindowsCost) {
+  for (v1::Cache cache : {v1::CACHE_NONE, v1::CACHE_PREFIX, v1::CACHE_DUAL}) {
+    v1::GenerationOptions options;
+    options.set_gen_length(24);
+    options.set_block_length(8);
+    options.set_cache(cache);
+    options.set_cfg_scale(1);
+    Sequence sequence(1, TinySpec(5, options));
+    std::vector<int64_t> promised;
+    std::vector<double> costs;
+    ScriptedModel model;
+    while (!sequence.done()) {
+      promised.push_back(sequence.WorkLeft());
+      costs.push_back(sequence.NextCost());
+      Step step;
+      *step.add_windows() = sequence.PlanWindow();
+      ASSERT_TRUE(sequence.Advance(model.Execute(step).candidates(0)).ok());
+    }
+    EXPECT_EQ(sequence.WorkLeft(), 0);
+    double left = 0;
+    for (int i = static_cast<int>(costs.size()) - 1; i >= 0; --i) {
+      left += costs[i];
+      EXPECT_NEAR(promised[i], left, 1) << v1::Cache_Name(cache) << " " << i;
+    }
+  }
 }
 
 TEST(SchedulerTest, WhatCanNeverFitIsRefusedAndLeftWithTheCaller) {
@@ -168,19 +257,19 @@ TEST(SchedulerTest, ACancelledSequenceFreesItsKvWithTheNextStep) {
   }
   ScriptedModel model;
   std::vector<Sequence*> started;
-  auto step = scheduler.Plan(&started);
+  auto step = scheduler.Plan(kNoBound, &started);
   ASSERT_EQ(step->windows_size(), 2);
   ASSERT_NE(scheduler.Cancel(1), nullptr);  // While the step is in flight.
   EXPECT_EQ(scheduler.Cancel(1), nullptr);
   auto progress = scheduler.Apply(model.Execute(*step));
   ASSERT_TRUE(progress.ok());
   EXPECT_THAT(*progress, SizeIs(1));
-  step = scheduler.Plan(&started);
+  step = scheduler.Plan(kNoBound, &started);
   EXPECT_THAT(step->release(), ElementsAre(1));
   ASSERT_TRUE(scheduler.Apply(model.Execute(*step)).ok());
   EXPECT_EQ(model.slots(), 1);
   ASSERT_NE(scheduler.Cancel(2), nullptr);
-  EXPECT_FALSE(scheduler.Plan(&started).has_value());
+  EXPECT_FALSE(scheduler.Plan(kNoBound, &started).has_value());
   EXPECT_THAT(scheduler.TakeReleases(), ElementsAre(2));
   EXPECT_EQ(scheduler.kv_positions_used(), 0);
 }
@@ -191,7 +280,7 @@ TEST(SchedulerTest, ResultsThatDoNotFitTheStepAreRefusedWhole) {
   ASSERT_TRUE(scheduler.Admit(sequence).ok());
   ScriptedModel model;
   std::vector<Sequence*> started;
-  const Step step = *scheduler.Plan(&started);
+  const Step step = *scheduler.Plan(kNoBound, &started);
   const StepResult good = model.Execute(step);
   ASSERT_FALSE(good.candidates(0).entropies().empty());
 
@@ -221,7 +310,7 @@ TEST(SchedulerTest, ADeathAtAnyStepChangesNoTextAndSuspectsGoAlone) {
     ScriptedModel model;
     std::vector<Sequence*> started;
     for (int n = 0; n < death; ++n) {
-      auto step = scheduler->Plan(&started);
+      auto step = scheduler->Plan(kNoBound, &started);
       if (!step) break;
       auto progress = scheduler->Apply(model.Execute(*step));
       ASSERT_TRUE(progress.ok());
@@ -229,7 +318,7 @@ TEST(SchedulerTest, ADeathAtAnyStepChangesNoTextAndSuspectsGoAlone) {
         if (entry.over) responses[entry.over->id()] = entry.over->Response();
       }
     }
-    const auto lost = scheduler->Plan(&started);  // Its result never comes.
+    const auto lost = scheduler->Plan(kNoBound, &started);  // Its result never comes.
     ScriptedModel second;
     Scheduler other({.kv_positions = 1000, .max_rows = 1000}, kEmbeddingSize);
     int suspects = 0;
@@ -241,7 +330,7 @@ TEST(SchedulerTest, ADeathAtAnyStepChangesNoTextAndSuspectsGoAlone) {
     }
     EXPECT_EQ(suspects, lost ? lost->windows_size() : 0);
     for (int n = 0; n < suspects; ++n) {
-      auto step = other.Plan(&started);
+      auto step = other.Plan(kNoBound, &started);
       EXPECT_EQ(step->windows_size(), 1);
       auto progress = other.Apply(second.Execute(*step));
       ASSERT_TRUE(progress.ok());

@@ -44,6 +44,7 @@ internal::v1::ReplicaDescription DescribeReplica(const std::string& name, int ra
   shape->set_max_sequence_length(512);
   shape->set_mask_token_id(99);
   shape->set_eos_token_id(98);
+  shape->set_parameters(20000);
   for (int r = 0; r < ranks; ++r) {
     v1::Rank* rank = description.add_ranks();
     rank->set_rank(r);
