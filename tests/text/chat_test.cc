@@ -257,7 +257,7 @@ TEST_F(ChatTest, DeeplyNestedValuesDoNotEndTheProcess) {
 TEST_F(ChatTest, AVeryLongExpressionDoesNotEndTheProcess) {
   for (const std::string link : {"+a", ".a", "[a]", "(a)", "|a", " and a", " if a", "~a"}) {
     std::string source = "{{ a";
-    while (source.size() < 300'000) source += link;
+    while (source.size() < 30'000) source += link;
     folder_.Write("chat_template.jinja", source + " }}");
     const auto tokenizer = Tokenizer::Load(folder_.path());
     if (tokenizer.ok()) (*tokenizer)->RenderChat({{"user", "hello"}}).IgnoreError();

@@ -34,21 +34,21 @@ pub struct Bounds {
 }
 
 /// Where a thread stands, as it and the one that waits for it agree.
-enum State<T> {
+enum State {
     Running,
-    Done(Result<T>),
+    Done,
     OverBudget,
     PastDeadline,
 }
 
-struct Shared<T> {
-    state: Mutex<State<T>>,
+struct Shared {
+    state: Mutex<State>,
     changed: Condvar,
 }
 
-impl<T> Shared<T> {
+impl Shared {
     /// Replaces Running by `new`; false where the thread had been given up.
-    fn finish(&self, new: State<T>) -> bool {
+    fn finish(&self, new: State) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let awaited = matches!(*state, State::Running);
         if awaited {
@@ -63,9 +63,8 @@ impl<T> Shared<T> {
 #[derive(Clone, Copy)]
 struct Budget {
     left: isize,
-    shared: *const (),
-    /// Tells the waiting thread that the budget is spent. Allocates nothing.
-    report: fn(*const ()),
+    /// Of the thread's own Arc.
+    shared: *const Shared,
 }
 
 thread_local! {
@@ -85,7 +84,9 @@ impl Counting {
         budget.left = budget.left.saturating_sub(bytes);
         BUDGET.set(Some(budget));
         if budget.left < 0 && bytes > 0 {
-            (budget.report)(budget.shared);
+            BUDGET.set(None); // Whatever parking needs.
+            // SAFETY: this thread holds the Arc and will not end.
+            unsafe { &*budget.shared }.finish(State::OverBudget); // Allocates nothing.
             loop {
                 std::thread::park();
             }
@@ -136,13 +137,15 @@ impl Bounds {
         let memory = BASE_MEMORY + MEMORY_PER_BYTE * size;
         let shared = Arc::new(Shared { state: Mutex::new(State::Running), changed: Condvar::new() });
         let (theirs, lost) = (shared.clone(), self.lost.clone());
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("chat-template".into())
             .stack_size(STACK_PER_MEMORY * memory)
             .spawn(move || {
-                if !bounded(&theirs, memory, work) {
+                let result = bounded(&theirs, memory, work);
+                if !theirs.finish(State::Done) {
                     lost.fetch_sub(1, Ordering::Relaxed);
                 }
+                result
             })
             .map_err(|error| Error { code: Code::Internal, message: format!("no thread for {what}: {error}") })?;
 
@@ -152,7 +155,10 @@ impl Bounds {
             .wait_timeout_while(state, DEADLINE, |state| matches!(state, State::Running))
             .unwrap_or_else(PoisonError::into_inner);
         let why = match std::mem::replace(&mut *state, State::PastDeadline) {
-            State::Done(result) => return result,
+            State::Done => {
+                drop(state);
+                return thread.join().unwrap_or_else(|_| unreachable!("panics are caught"));
+            }
             State::OverBudget => format!("{what} needs more than {memory} bytes of memory"),
             State::Running | State::PastDeadline => format!("{what} takes more than {} s", DEADLINE.as_secs()),
         };
@@ -161,16 +167,11 @@ impl Bounds {
     }
 }
 
-/// The thread's side of `run`: false where nobody waits for the result any more.
-fn bounded<T, F: FnOnce() -> Result<T>>(shared: &Arc<Shared<T>>, memory: usize, work: F) -> bool {
-    fn report<T>(shared: *const ()) {
-        // SAFETY: the thread that was given this pointer holds the Arc, and is parked, not ended, after this call.
-        let shared = unsafe { &*shared.cast::<Shared<T>>() };
-        shared.finish(State::OverBudget);
-    }
-    BUDGET.set(Some(Budget { left: memory as isize, shared: Arc::as_ptr(shared).cast(), report: report::<T> }));
+/// Runs `work` on this thread, within the budget. A panic is an error.
+fn bounded<T>(shared: &Arc<Shared>, memory: usize, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    BUDGET.set(Some(Budget { left: memory as isize, shared: Arc::as_ptr(shared) }));
     let panicked = |_| Err(Error { code: Code::Internal, message: "the template engine failed".into() });
     let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(panicked);
     BUDGET.set(None);
-    shared.finish(State::Done(result))
+    result
 }
