@@ -39,8 +39,7 @@ std::string Thousands(int64_t n) {
 
 std::string FormatFleet(const v1::GetFleetResponse& fleet, bool shards) {
   if (fleet.replicas().empty()) return absl::StrCat("no replica has connected yet; ", fleet.queued(), " queued\n");
-  Rows replicas = {
-      {"REPLICA", "STATE", "MODEL", "RANKS", "RUNNING", "STEPS", "K/V POSITIONS", "EPOCH", "RESTARTS", "LAUNCHER"}};
+  Rows replicas = {{"REPLICA", "STATE", "MODEL", "RANKS", "RUNNING", "STEPS", "K/V", "EPOCH", "RESTARTS", "LAUNCHER"}};
   Rows ranks = {{"REPLICA", "RANK", "HOST", "PID", "DEVICE"}};
   if (shards) {
     for (const char* column : {"HEADS", "K/V HEADS", "COLUMNS", "VOCABULARY", "WEIGHTS"}) ranks[0].push_back(column);
