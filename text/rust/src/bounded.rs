@@ -84,7 +84,8 @@ impl Counting {
         budget.left = budget.left.saturating_sub(bytes);
         BUDGET.set(Some(budget));
         if budget.left < 0 && bytes > 0 {
-            BUDGET.set(None); // Whatever parking needs.
+            // Parking may need a little more.
+            BUDGET.set(None);
             // SAFETY: this thread holds the Arc and will not end.
             unsafe { &*budget.shared }.finish(State::OverBudget); // Allocates nothing.
             loop {
