@@ -14,6 +14,7 @@
 #include "worker/agree.h"
 #include "worker/memory.h"
 #include "worker/tensor_plan.h"
+#include "worker/warm_up.h"
 
 namespace unmask {
 namespace {
@@ -166,6 +167,8 @@ absl::Status Rank::Load(const LoadingProgress& progress) {
   kv_ = std::make_unique<KvCache>(backend_.get(), config_.layers, kv_columns, capacity);
   const StepLimits limits = {config_.embedding_size, config_.max_sequence_length, max_rows_};
   engine_ = std::make_unique<Engine>(limits, model_.get(), kv_.get(), backend_.get(), ranks_);
+  UNMASK_ASSIGN_OR_RETURN(const std::chrono::nanoseconds row_time, WarmUp(config_, engine_.get()));
+  ready_.set_warm_up_row_nanos(row_time.count());
   Announce(capacity);
   return absl::OkStatus();
 }
