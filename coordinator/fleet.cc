@@ -1,5 +1,6 @@
 #include "coordinator/fleet.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -207,7 +208,9 @@ std::shared_ptr<Replica> Fleet::Choose(const Sequence& sequence) const {
 }
 
 absl::Status Fleet::Place(std::unique_ptr<Sequence> sequence) {
-  while (true) {
+  const std::shared_ptr<SequenceSink> sink = sequence->sink;
+  const uint64_t id = sequence->id();
+  while (!(sink && sink->Abandoned())) {
     std::shared_ptr<Replica> replica;
     {
       MutexLock lock(&mutex_);
@@ -218,11 +221,36 @@ absl::Status Fleet::Place(std::unique_ptr<Sequence> sequence) {
       }
     }
     const absl::Status admitted = replica->Admit(sequence);
-    if (!absl::IsUnavailable(admitted)) return admitted;  // Unavailable: it died just now; choose again.
+    if (absl::IsUnavailable(admitted)) continue;  // It died just now: choose again.
+    // A Cancel that came while the sequence was nowhere has not found it.
+    if (admitted.ok() && sink && sink->Abandoned()) replica->Cancel(id);
+    return admitted;
   }
+  return absl::OkStatus();
 }
 
-absl::Status Fleet::Submit(std::unique_ptr<Sequence> sequence) { return Place(std::move(sequence)); }
+absl::Duration Fleet::ExpectedWait() const {
+  absl::Duration least = absl::InfiniteDuration();
+  for (const auto& replica : Replicas()) {
+    const Replica::Load load = replica->load();
+    if (load.waiting == 0 || load.throughput <= 0) return absl::ZeroDuration();
+    // Those that run make room one after the other; those that wait go first.
+    const double ahead = load.work_waiting + static_cast<double>(load.work_running) / (load.running + 1);
+    least = std::min(least, absl::Seconds(ahead / load.throughput));
+  }
+  return least == absl::InfiniteDuration() ? absl::ZeroDuration() : least;  // No replica: they are restarting.
+}
+
+absl::Status Fleet::Submit(std::unique_ptr<Sequence> sequence, absl::Duration time_left) {
+  const absl::Duration wait = ExpectedWait();
+  if (wait > std::min(time_left, options_.max_wait)) {
+    return ServiceError(
+        absl::StatusCode::kResourceExhausted, kOverloaded, "the service is overloaded",
+        {{"expected_wait_seconds", absl::StrCat(absl::ToInt64Seconds(absl::Ceil(wait, absl::Seconds(1))))}},
+        std::clamp(wait / 2, absl::Seconds(1), absl::Minutes(1)));
+  }
+  return Place(std::move(sequence));
+}
 
 std::vector<std::shared_ptr<Replica>> Fleet::Replicas() const {
   MutexLock lock(&mutex_);

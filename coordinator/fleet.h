@@ -27,6 +27,8 @@ struct FleetOptions {
   std::string model_name;
   std::shared_ptr<const Tokenizer> tokenizer;  // Null: the checkpoint has none.
   std::optional<int32_t> eot;
+  // The queue's bound: a request that would wait longer than this for its first step is refused.
+  absl::Duration max_wait = absl::Minutes(10);
 };
 
 class Fleet {
@@ -63,7 +65,9 @@ class Fleet {
   uint64_t NextSequenceId();
 
   // Places the sequence, or lets it wait. An error means that it will not be computed; its sink was not told.
-  absl::Status Submit(std::unique_ptr<Sequence> sequence);
+  // RESOURCE_EXHAUSTED, with the time after which to try again, when by the replicas' measured throughput it would wait
+  // longer than time_left, or than the queue's bound.
+  absl::Status Submit(std::unique_ptr<Sequence> sequence, absl::Duration time_left = absl::InfiniteDuration());
 
   // Forgets a sequence without telling its sink. False when it is not here (it is over).
   bool Cancel(uint64_t id);
@@ -83,6 +87,8 @@ class Fleet {
   Member* Find(uint64_t epoch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   const Member* Find(uint64_t epoch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::shared_ptr<Replica> Choose(const Sequence& sequence) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // By which the least loaded replica would begin with a newcomer; 0 while nobody waits or nothing is measured.
+  absl::Duration ExpectedWait() const;
   // Admits it to the best replica or lets it wait.
   absl::Status Place(std::unique_ptr<Sequence> sequence);
   std::shared_ptr<Replica> Get(uint64_t epoch) const;  // Null: no such connection, or not ready.

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "base/status.h"
 #include "coordinator/errors.h"
 #include "coordinator/raw_call.h"
@@ -108,7 +109,13 @@ class GenerationCall : public Reactor, protected CallWriter {
     sequence_id_ = fleet_.NextSequenceId();
     auto sequence = std::make_unique<Sequence>(sequence_id_, std::move(spec));
     sequence->sink = stream_;
-    return fleet_.Submit(std::move(sequence));
+    return fleet_.Submit(std::move(sequence), TimeLeft());
+  }
+
+  absl::Duration TimeLeft() const {
+    const auto deadline = call_.deadline();
+    if (deadline == std::chrono::system_clock::time_point::max()) return absl::InfiniteDuration();
+    return absl::FromChrono(deadline - std::chrono::system_clock::now());
   }
 
   Fleet& fleet_;

@@ -61,8 +61,7 @@ absl::Status CheckModelName(const std::string& name, const ServedModel& model) {
 absl::StatusOr<std::vector<int32_t>> EncodeText(const std::string& text, absl::string_view field,
                                                 const ServedModel& model) {
   if (!model.tokenizer) {
-    return InvalidField(kTokenizerMissing, field,
-                        absl::StrCat(field, " is text but the checkpoint has no tokenizer; send token ids"));
+    return InvalidField(kTokenizerMissing, field, "the checkpoint has no tokenizer: send token ids instead of text");
   }
   absl::StatusOr<std::vector<int32_t>> ids = model.tokenizer->Encode(text);
   if (!ids.ok()) return InvalidField(kMalformedRequest, field, absl::StrCat(field, ": ", ids.status().message()));
@@ -72,8 +71,8 @@ absl::StatusOr<std::vector<int32_t>> EncodeText(const std::string& text, absl::s
 absl::StatusOr<std::vector<int32_t>> EncodeChat(const v1::Chat& chat, const ServedModel& model) {
   if (!model.tokenizer || !model.tokenizer->has_chat_template()) {
     return InvalidField(kTokenizerMissing, "chat",
-                        absl::StrCat("chat is set but the checkpoint has no ",
-                                     model.tokenizer ? "chat template; send text" : "tokenizer; send token ids"));
+                        model.tokenizer ? "the checkpoint has no chat template: send text instead of a chat"
+                                        : "the checkpoint has no tokenizer: send token ids instead of a chat");
   }
   if (chat.messages().empty()) return InvalidField(kInputMissing, "chat.messages", "chat.messages is empty");
   std::vector<ChatMessage> messages;

@@ -56,6 +56,8 @@ class SequenceSink {
   virtual void OnEvents(std::vector<v1::GenerateStreamResponse> events) = 0;
   // Once, at the end. The response lacks timing.
   virtual void OnDone(absl::StatusOr<v1::GenerateResponse> response) = 0;
+  // Nobody waits any more: the sequence need not be computed.
+  virtual bool Abandoned() const { return false; }
 };
 
 class Sequence {

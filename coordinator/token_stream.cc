@@ -86,6 +86,11 @@ void TokenStream::Pump() {
   }
 }
 
+bool TokenStream::Abandoned() const {
+  MutexLock lock(&mutex_);
+  return result_.has_value();
+}
+
 size_t TokenStream::waiting_events() const {
   MutexLock lock(&mutex_);
   return events_.size();

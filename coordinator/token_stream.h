@@ -48,6 +48,7 @@ class TokenStream : public SequenceSink {
   void OnStarted() override;
   void OnEvents(std::vector<v1::GenerateStreamResponse> events) override;
   void OnDone(absl::StatusOr<v1::GenerateResponse> response) override;
+  bool Abandoned() const override;
 
   // Lets the first event go, once it is certain that the request is taken; they wait until then.
   void Open() { OnWritten(); }

@@ -30,7 +30,10 @@ class Sink : public SequenceSink {
   }
   void OnDone(absl::StatusOr<v1::GenerateResponse> response) override { done.push_back(std::move(response)); }
 
+  bool Abandoned() const override { return abandoned; }
+
   int started = 0;
+  bool abandoned = false;
   std::vector<v1::GenerateStreamResponse> events;
   std::vector<absl::StatusOr<v1::GenerateResponse>> done;
 };
@@ -220,6 +223,46 @@ TEST_F(FleetTest, ADrainingReplicaFinishesAndGetsNothingNew) {
   EXPECT_TRUE(fleet_.Idle(a.epoch));
   EXPECT_EQ(running->done.size(), 1);
   EXPECT_EQ(waiting->started, 0);
+}
+
+TEST_F(FleetTest, ARequestThatWouldWaitPastItsDeadlineIsRefusedAtOnce) {
+  Connected a = Connect("a");
+  // Work that cannot all run: K/V for 1000 positions, 20 a sequence.
+  for (int i = 0; i < 200; ++i) Submit(i);
+  const auto submit = [&](absl::Duration time_left) {
+    v1::GenerationOptions options;
+    options.set_gen_length(16);
+    return fleet_.Submit(std::make_unique<Sequence>(fleet_.NextSequenceId(), TinySpec(4, options)), time_left);
+  };
+  EXPECT_TRUE(submit(absl::ZeroDuration()).ok()) << "nothing is measured yet";
+  a.Run(3);
+  ASSERT_GT(a.replica->load().waiting, 0);
+  ASSERT_GT(a.replica->load().throughput, 0);
+  const absl::Status refused = submit(absl::ZeroDuration());
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(ErrorReason(refused), "OVERLOADED");
+  EXPECT_TRUE(submit(absl::Hours(1)).ok());
+  EXPECT_TRUE(submit(absl::InfiniteDuration()).ok());
+  const int open = fleet_.open_sequences();
+  EXPECT_EQ(open, 203);
+}
+
+TEST_F(FleetTest, AnAbandonedSequenceIsNotPlacedAgain) {
+  Connected a = Connect("a");
+  auto sink = Submit();
+  a.Run(1);
+  sink->abandoned = true;  // Its cancellation comes while the sequence is on its way.
+  fleet_.Detach(a.epoch);
+  EXPECT_EQ(fleet_.open_sequences(), 0);
+}
+
+TEST_F(FleetTest, AStuckStepIsOverdueAndOthersAreNot) {
+  Connected a = Connect("a");
+  const auto now = std::chrono::steady_clock::now();
+  EXPECT_FALSE(fleet_.Overdue(a.epoch, now + std::chrono::hours(1))) << "nothing is in flight";
+  Submit();
+  EXPECT_FALSE(fleet_.Overdue(a.epoch, now + std::chrono::seconds(29)));
+  EXPECT_TRUE(fleet_.Overdue(a.epoch, now + std::chrono::seconds(31)));
 }
 
 TEST_F(FleetTest, TheFleetShowsWhoIsThere) {
