@@ -70,6 +70,40 @@ TEST_F(TokenizerFilesTest, APreTokenizerWithoutByteLevelIsRefused) {
   ExpectRefused("tokenizer.json", "pre-tokenizer has no ByteLevel");
 }
 
+// Each would let a short text grow without bound: a letter replaced by twenty, twelve times, is 4 * 10^15 letters.
+TEST_F(TokenizerFilesTest, AStepThatLengthensTextsIsRefusedByName) {
+  const std::string json = folder_.Read(SmallTokenizerFolder() + "/tokenizer.json");
+  const auto refused = [&](const std::string& from, const std::string& to, const std::string& why) {
+    folder_.Write("tokenizer.json", json);
+    folder_.Replace(from, to);
+    ExpectRefused("tokenizer.json", why);
+  };
+  const std::string nfc = R"("normalizer":{"type":"NFC"})";
+  const std::string replace = R"({"type":"Replace","pattern":{"String":"a"},"content":"aaaaaaaaaaaaaaaaaaaa"})";
+  refused(nfc, R"("normalizer":)" + replace, "the normalizer Replace is not supported");
+  refused(nfc, R"("normalizer":{"type":"Sequence","normalizers":[{"type":"NFC"},)" + replace + "]}",
+          "the normalizer Replace is not supported");
+  refused(nfc, R"("normalizer":{"type":"Prepend","prepend":"x"})", "the normalizer Prepend is not supported");
+  refused(nfc, R"("normalizer":{"type":"ByteLevel"})", "the normalizer ByteLevel is not supported");
+  const std::string byte_level =
+      R"({"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":false})";
+  refused(byte_level, byte_level + "," + byte_level, "the pre-tokenizer has 2 ByteLevels; only one is supported");
+  refused(byte_level, byte_level + R"(,{"type":"Metaspace","replacement":"_","prepend_scheme":"always","split":true})",
+          "the pre-tokenizer Metaspace is not supported");
+}
+
+TEST_F(TokenizerFilesTest, NormalFormsAndLowercaseAreSupported) {
+  folder_.Replace(R"("normalizer":{"type":"NFC"})",
+                  R"("normalizer":{"type":"Sequence","normalizers":[{"type":"NFKD"},{"type":"Lowercase"}]})");
+  EXPECT_TRUE(Load().ok()) << Load();
+}
+
+// The library cuts a prefix's length off the front of merged tokens, wherever a character ends.
+TEST_F(TokenizerFilesTest, AnAffixThatMakesTheLibraryPanicIsRefused) {
+  folder_.Replace(R"("continuing_subword_prefix":null)", R"("continuing_subword_prefix":"xxx")");
+  ExpectRefused("tokenizer.json", "");
+}
+
 TEST_F(TokenizerFilesTest, AModelOtherThanBpeIsRefused) {
   folder_.Write("tokenizer.json",
                 R"({"version":"1.0","added_tokens":[],"decoder":{"type":"ByteLevel","add_prefix_space":false,

@@ -3,6 +3,7 @@
 mod bounded;
 mod chat;
 mod error;
+mod preparation;
 mod template;
 mod tokenizer;
 mod vocabulary;

@@ -1,11 +1,14 @@
 //! A checkpoint's tokenizer: Hugging Face's, told never to find special tokens in text by itself.
 
+use std::panic::catch_unwind;
+
 use serde_json::Value as Json;
-use tokenizers::{DecoderWrapper, ModelWrapper, PreTokenizerWrapper};
+use tokenizers::{DecoderWrapper, ModelWrapper};
 
 use crate::bounded::Bounds;
 use crate::chat::{Chat, Part};
 use crate::error::{Code, Error, Result};
+use crate::preparation;
 use crate::template::{Message, Template};
 use crate::vocabulary::Vocabulary;
 
@@ -82,7 +85,10 @@ impl Tokenizer {
 }
 
 fn load_inner(json: &[u8]) -> Result<tokenizers::Tokenizer> {
-    let mut inner = tokenizers::Tokenizer::from_bytes(json).map_err(|error| Error::invalid(error.to_string()))?;
+    // Some contradictions make the library panic: an affix cut in the middle of a character.
+    let mut inner = catch_unwind(|| tokenizers::Tokenizer::from_bytes(json))
+        .map_err(|_| Error::invalid("it contradicts itself"))?
+        .map_err(|error| Error::invalid(error.to_string()))?;
     match inner.get_model() {
         ModelWrapper::BPE(bpe) if bpe.dropout.is_some_and(|dropout| dropout > 0.0) => {
             return Err(Error::invalid("a BPE with dropout encodes at random; only one without is supported"))
@@ -93,9 +99,7 @@ fn load_inner(json: &[u8]) -> Result<tokenizers::Tokenizer> {
     if !matches!(inner.get_decoder(), Some(DecoderWrapper::ByteLevel(_))) {
         return Err(Error::invalid("the decoder is not ByteLevel, the only one supported"));
     }
-    if !inner.get_pre_tokenizer().is_some_and(is_byte_level) {
-        return Err(Error::invalid("the pre-tokenizer has no ByteLevel, which the ByteLevel decoder needs"));
-    }
+    preparation::check(&inner)?;
     for (token, _) in added(&inner, true) {
         if token.lstrip || token.rstrip || token.single_word {
             return Err(Error::invalid(format!(
@@ -108,14 +112,6 @@ fn load_inner(json: &[u8]) -> Result<tokenizers::Tokenizer> {
     inner.with_truncation(None).map_err(|error| Error::invalid(error.to_string()))?;
     inner.with_padding(None);
     Ok(inner)
-}
-
-fn is_byte_level(pre_tokenizer: &PreTokenizerWrapper) -> bool {
-    match pre_tokenizer {
-        PreTokenizerWrapper::ByteLevel(_) => true,
-        PreTokenizerWrapper::Sequence(sequence) => sequence.as_ref().iter().any(is_byte_level),
-        _ => false,
-    }
 }
 
 fn added(inner: &tokenizers::Tokenizer, special: bool) -> Vec<(tokenizers::AddedToken, u32)> {
