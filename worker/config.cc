@@ -1,6 +1,7 @@
 #include "worker/config.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -18,8 +19,9 @@ using Json = nlohmann::json;
 
 constexpr int64_t kMaxBytes = 1 << 20;
 constexpr int kMaxDepth = 16;
-constexpr int64_t kMaxDimension = 1 << 24;  // Any two multiply within int64_t, also times layers and bytes.
-constexpr int64_t kMaxLayers = 10'000;
+// The bytes of a model of the largest sizes, 4 * (7 d^2 layers + ...), are still an int64_t.
+constexpr int64_t kMaxDimension = 1 << 24;
+constexpr int64_t kMaxLayers = 1'000;
 
 // Keys that choose between architectures, and the one value that is built. An absent or null key passes unless
 // `required`: then LLaDA's class would take another default.
@@ -209,10 +211,11 @@ int64_t Config::parameters() const {
 }
 
 std::string Config::Fingerprint() const {
+  const auto bits = [](float value) { return absl::Hex(std::bit_cast<uint32_t>(value)); };
   return absl::StrCat(architecture, " layers:", layers, " hidden:", hidden_size, " heads:", heads, "/", kv_heads,
                       " mlp:", mlp_size, " vocabulary:", vocab_size, "/", embedding_size,
                       " length:", max_sequence_length, " mask:", mask_token_id, " eos:", eos_token_id,
-                      " theta:", rope_theta, " epsilon:", norm_epsilon, " tied:", tied);
+                      " theta:", bits(rope_theta), " epsilon:", bits(norm_epsilon), " tied:", tied);
 }
 
 absl::StatusOr<Config> ReadConfig(const std::string& folder) {

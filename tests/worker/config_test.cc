@@ -80,7 +80,7 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(Bad("Text", "d_model", "80", "d_model \"80\" is not an integer"),
                       Bad("Fraction", "d_model", 80.5, "d_model 80.5 is not an integer"),
                       Bad("Zero", "n_heads", 0, "n_heads 0 is not in [1, "),
-                      Bad("Negative", "n_layers", -3, "n_layers -3 is not in [1, 10000]"),
+                      Bad("Negative", "n_layers", -3, "n_layers -3 is not in [1, 1000]"),
                       Bad("Huge", "d_model", uint64_t{18446744073709551615u}, "d_model 18446744073709551615 is not in"),
                       Bad("HeadsDoNotDivide", "n_heads", 7, "n_heads 7 does not divide d_model 80"),
                       Bad("OddHead", "n_heads", 16, "d_model / n_heads = 5 is odd"),
@@ -106,6 +106,25 @@ TEST(ConfigTest, ReadsWhatTheReferenceMeans) {
   EXPECT_EQ(gqa->mlp_size, 160);
   EXPECT_EQ(gqa->mask_token_id, 496);
   EXPECT_FLOAT_EQ(gqa->rope_theta, 500000);
+}
+
+// 10,000 layers used to be allowed: the parameters of the largest model were then more than an int64_t holds.
+TEST(ConfigTest, TheLargestModelHasBytesThatCanBeCounted) {
+  const TempFolder folder;
+  json config = RaggedConfig();
+  for (const char* key : {"d_model", "mlp_hidden_size", "vocab_size", "embedding_size"}) config[key] = 1 << 24;
+  config["n_heads"] = 1 << 23;
+  config["n_kv_heads"] = 1 << 23;
+  config["n_layers"] = 1000;
+  folder.Write("config.json", config.dump());
+  const auto largest = ReadConfig(folder.path());
+  ASSERT_TRUE(largest.ok()) << largest.status();
+  EXPECT_GT(largest->parameters(), 0);
+  EXPECT_LE(largest->parameters(), INT64_MAX / 4);
+  config["n_layers"] = 1001;
+  folder.Write("config.json", config.dump());
+  EXPECT_THAT(std::string(ReadConfig(folder.path()).status().message()),
+              HasSubstr("n_layers 1001 is not in [1, 1000]"));
 }
 
 TEST(ConfigTest, NullsTakeTheMeaningOfTheReference) {
