@@ -1,5 +1,5 @@
 # Wraps CMake's presets and scripts/; both work without it.
-.PHONY: demo test build setup clang format clean
+.PHONY: demo test build setup clang asan tsan fuzz format clean
 
 demo: build
 	scripts/demo.sh
@@ -15,8 +15,22 @@ setup:
 	scripts/setup.sh
 
 # The second compiler, with the thread-safety analysis as errors.
-clang: setup
+clang:
+	scripts/setup.sh clang
 	scripts/build.sh clang
+
+# The tests under AddressSanitizer and UndefinedBehaviorSanitizer, or under ThreadSanitizer.
+asan: setup
+	scripts/sanitize.sh asan
+
+tsan:
+	scripts/setup.sh clang
+	scripts/sanitize.sh tsan
+
+# A long search with libFuzzer: ten minutes a target, or FUZZ_SECONDS. scripts/fuzz.sh is the short one.
+fuzz:
+	scripts/setup.sh clang
+	scripts/fuzz.sh $(or $(FUZZ_SECONDS),600)
 
 format:
 	git ls-files '*.h' '*.cc' | grep -v third_party/ | xargs clang-format -i

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Configures (once) and builds a preset of CMakePresets.json: release, dev or clang.
+# Configures (once) and builds a preset of CMakePresets.json: release, dev, clang, asan or tsan.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=${1:-release}

@@ -11,7 +11,7 @@ packages=(
 )
 for extra in "$@"; do
   case $extra in
-    clang) packages+=(clang clang-format) ;;
+    clang) packages+=(clang clang-format libclang-rt-14-dev llvm) ;;  # With its sanitizers, and names in their reports.
     *) echo "setup.sh: unknown extra '$extra' (known: clang)" >&2; exit 64 ;;
   esac
 done
