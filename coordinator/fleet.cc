@@ -17,6 +17,9 @@ using internal::v1::ReplicaReady;
 
 namespace {
 
+// What a worker accepts of a config.json. Twice as long is still an int32_t, which blocks' ends rely on.
+constexpr int32_t kMaxSequenceLength = 1 << 24;
+
 // A request that killed this many replicas while it was alone on them is to blame.
 constexpr int kConvictingDeaths = 3;
 
@@ -31,8 +34,8 @@ absl::Status Fleet::Check(const ReplicaDescription& description) const {
   }
   if (description.name().empty()) return absl::FailedPreconditionError("the replica has no name");
   const internal::v1::ModelShape& shape = description.shape();
-  if (shape.embedding_size() < 1 || shape.vocab_size() < 1 || shape.max_sequence_length() < 1 ||
-      shape.mask_token_id() < 0 || shape.mask_token_id() >= shape.embedding_size() || shape.eos_token_id() < 0 ||
+  if (shape.embedding_size() < 1 || shape.vocab_size() < 1 || shape.vocab_size() > shape.embedding_size() ||
+      shape.max_sequence_length() < 1 || shape.max_sequence_length() > kMaxSequenceLength || shape.mask_token_id() < 0 || shape.mask_token_id() >= shape.embedding_size() || shape.eos_token_id() < 0 ||
       shape.eos_token_id() >= shape.embedding_size()) {
     return absl::FailedPreconditionError("the replica's model shape is out of bounds");
   }

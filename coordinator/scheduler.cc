@@ -1,6 +1,7 @@
 #include "coordinator/scheduler.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -20,6 +21,10 @@ constexpr int kBatchPatience = 8;
 
 // All that run get their turn within so many steps.
 constexpr double kStepsToServeAll = 2;
+
+bool Finite(const google::protobuf::RepeatedField<float>& figures) {
+  return std::all_of(figures.begin(), figures.end(), [](float figure) { return std::isfinite(figure); });
+}
 
 bool Interactive(const Sequence& sequence) { return sequence.spec().priority != v1::PRIORITY_BATCH; }
 
@@ -131,6 +136,10 @@ absl::Status Scheduler::Check(const StepResult& result) const {
         (window.entropy && candidates.entropies_size() != window.sampled)) {
       return absl::InvalidArgumentError(
           absl::StrCat("candidates for ", candidates.tokens_size(), " positions, not ", window.sampled));
+    }
+    // Strategies sort by these: NaN has no place in an order.
+    if (!Finite(candidates.confidences()) || !Finite(candidates.margins()) || !Finite(candidates.entropies())) {
+      return absl::InvalidArgumentError("a confidence, margin or entropy is not finite, and not_finite is not set");
     }
     for (int32_t token : candidates.tokens()) {
       if (token < 0 || token >= embedding_size_) {

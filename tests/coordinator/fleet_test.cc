@@ -292,6 +292,9 @@ TEST_F(FleetTest, ReplicasThatDoNotBelongAreRefused) {
   EXPECT_THAT(refused([](auto* d) { d->set_name("a"); }), HasSubstr("is connected"));
   EXPECT_THAT(refused([](auto* d) { d->mutable_shape()->set_layers(9); }), HasSubstr("another shape"));
   EXPECT_THAT(refused([](auto* d) { d->mutable_shape()->set_mask_token_id(1000); }), HasSubstr("out of bounds"));
+  EXPECT_THAT(refused([](auto* d) { d->mutable_shape()->set_vocab_size(105); }), HasSubstr("out of bounds"));
+  EXPECT_THAT(refused([](auto* d) { d->mutable_shape()->set_max_sequence_length(INT32_MAX); }),
+              HasSubstr("out of bounds"));
   EXPECT_THAT(refused([](auto* d) { d->mutable_ranks(1)->mutable_shard()->set_heads_begin(3); }), HasSubstr("heads"));
   EXPECT_THAT(refused([](auto* d) { d->mutable_ranks(1)->mutable_shard()->set_columns_end(63); }),
               HasSubstr("columns"));

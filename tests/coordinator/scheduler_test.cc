@@ -284,7 +284,7 @@ TEST(SchedulerTest, ResultsThatDoNotFitTheStepAreRefusedWhole) {
   const StepResult good = model.Execute(step);
   ASSERT_FALSE(good.candidates(0).entropies().empty());
 
-  std::vector<StepResult> bad(7, good);
+  std::vector<StepResult> bad(9, good);
   bad[0].set_id(good.id() + 1);
   bad[1].clear_candidates();
   bad[2].add_candidates();
@@ -292,6 +292,8 @@ TEST(SchedulerTest, ResultsThatDoNotFitTheStepAreRefusedWhole) {
   bad[4].mutable_candidates(0)->clear_entropies();
   bad[5].mutable_candidates(0)->set_tokens(0, kEmbeddingSize);
   bad[6].set_error("window 0: no such thing");
+  bad[7].mutable_candidates(0)->set_confidences(0, std::numeric_limits<float>::quiet_NaN());
+  bad[8].mutable_candidates(0)->set_entropies(0, std::numeric_limits<float>::infinity());
   for (const StepResult& result : bad) {
     EXPECT_FALSE(scheduler.Apply(result).ok()) << result.DebugString();
     EXPECT_TRUE(scheduler.step_in_flight());
