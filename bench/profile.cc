@@ -17,6 +17,9 @@ class ProfilingBackend : public Backend {
   absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(absl::Span<const Tensor> slices) override {
     return backend_->Pack(slices);
   }
+  absl::StatusOr<std::unique_ptr<PackedMatrix>> PackHead(absl::Span<const Tensor> slices) override {
+    return backend_->PackHead(slices);
+  }
   void Upload(const Tensor& host, const Tensor& device) override { backend_->Upload(host, device); }
   void Download(const Tensor& device, absl::Span<float> host) override { backend_->Download(device, host); }
   absl::Status Synchronize() override { return backend_->Synchronize(); }

@@ -20,7 +20,11 @@ constexpr int64_t kSlots = 4;  // Sequences of full length whose K/V fits.
 absl::StatusOr<BackendOptions> ToOptions(const std::string& dtype, int threads) {
   if (dtype == "fp32") return BackendOptions{.compute_dtype = DType::kF32, .threads = threads};
   if (dtype == "bf16") return BackendOptions{.compute_dtype = DType::kBf16, .threads = threads};
-  return absl::InvalidArgumentError(absl::StrCat("dtype \"", dtype, "\" is neither fp32 nor bf16"));
+  if (dtype == "int8") {
+    const DType rest = CpuComputesBf16() ? DType::kBf16 : DType::kF32;
+    return BackendOptions{.compute_dtype = rest, .int8 = true, .threads = threads};
+  }
+  return absl::InvalidArgumentError(absl::StrCat("dtype \"", dtype, "\" is none of fp32, bf16, int8"));
 }
 
 }  // namespace

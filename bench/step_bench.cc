@@ -6,6 +6,8 @@
 //   step                     its next step (a new generation where it is over): milliseconds and the time of each
 //   operation onednn ROWS SAMPLED      the matrix products of such a step by oneDNN alone bandwidth bytes a second that
 //   the threads read canvas                   the tokens so far
+#include <time.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <iostream>
@@ -31,6 +33,13 @@ struct Flags {
   std::string dtype = "fp32";
   int threads = 1;
 };
+
+// That this process has had, over all its threads: what a crowded machine does not change.
+double CpuSeconds() {
+  timespec time;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
 
 v1::Cache ToCache(const std::string& name) {
   return name == "prefix" ? v1::CACHE_PREFIX : name == "dual" ? v1::CACHE_DUAL : v1::CACHE_NONE;
@@ -69,22 +78,21 @@ class Instrument {
       const absl::Status begun = replica_.Begin(BenchSpec(replica_.served(), cache_));
       if (!begun.ok()) return begun;
     }
+    const double cpu = CpuSeconds();
     const auto step = replica_.Step();
     if (!step.ok()) return step.status();
     json operations;
     for (int i = 0; i < kOperations; ++i) {
       operations[NameOf(static_cast<Operation>(i))] = step->profile.seconds[i] * 1e3;
     }
-    return json{{"ms", step->seconds * 1e3},
-                {"operations", operations},
-                {"gflop", step->profile.flop * 1e-9},
-                {"sampled", step->sampled},
-                {"done", replica_.sequence()->done()}};
+    return json{{"ms", step->seconds * 1e3}, {"cpu_ms", (CpuSeconds() - cpu) * 1e3},
+                {"operations", operations},  {"gflop", step->profile.flop * 1e-9},
+                {"sampled", step->sampled},  {"done", replica_.sequence()->done()}};
   }
 
   // On a thread of its own: how many threads oneDNN may use is a setting of the calling thread.
   json OneDnn(int64_t rows, int64_t sampled) {
-    double seconds = 0, flop = 0;
+    double seconds = 0, flop = 0, cpu = 0;
     std::thread([&] {
       const Config& config = replica_.config();
       const auto shapes = StepShapes(config.hidden_size, config.layers, config.mlp_size, rows, sampled);
@@ -98,15 +106,18 @@ class Instrument {
         bare->Run();
       }
       bare->Run();  // Wakes the threads.
+      const double before = CpuSeconds();
       seconds = bare->Run();
+      cpu = CpuSeconds() - before;
     }).join();
-    return json{{"ms", seconds * 1e3}, {"gflop", flop * 1e-9}};
+    return json{{"ms", seconds * 1e3}, {"cpu_ms", cpu * 1e3}, {"gflop", flop * 1e-9}};
   }
 
   json Canvas() const {
     json tokens = json::array();
     if (replica_.sequence() == nullptr || !replica_.sequence()->done()) return tokens;
-    for (const int32_t token : replica_.sequence()->Response().canvas()) tokens.push_back(token);
+    const v1::GenerateResponse response = replica_.sequence()->Response();
+    for (const int32_t token : response.canvas()) tokens.push_back(token);
     return tokens;
   }
 

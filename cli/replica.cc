@@ -136,8 +136,9 @@ void AddReplica(CLI::App* app, int* exit_code) {
   add("Model", "--model", &worker->model, "checkpoint folder, the same on every host; the embedded model")
       ->type_name("DIR");
   add("Model", "--model-name", &worker->model_name, "the folder's")->type_name("NAME");
-  add("Model", "--dtype", &worker->dtype, "to compute in; auto: bf16 where stored so and native, else fp32")
-      ->check(CLI::IsMember({"auto", "fp32", "bf16"}));
+  add("Model", "--dtype", &worker->dtype,
+      "to compute in; auto: bf16 where stored so and native, else fp32; int8: quick, approximate")
+      ->check(CLI::IsMember({"auto", "fp32", "bf16", "int8"}));
 
   add("Ranks", "--tensor-parallel", &worker->tensor_parallel, "ranks; each holds a slice of the model")
       ->check(CLI::Range(1, 1024))

@@ -54,8 +54,9 @@ void AddServe(CLI::App* app, int* exit_code) {
   add("Model", "--model", &options->model, "checkpoint folder in Hugging Face's LLaDA layout; the embedded model")
       ->type_name("DIR");
   add("Model", "--model-name", &options->model_name, "name that requests use; the folder's")->type_name("NAME");
-  add("Model", "--dtype", &options->dtype, "to compute in; auto: bf16 where stored so and native, else fp32")
-      ->check(CLI::IsMember({"auto", "fp32", "bf16"}));
+  add("Model", "--dtype", &options->dtype,
+      "to compute in; auto: bf16 where stored so and native, else fp32; int8: quick, approximate")
+      ->check(CLI::IsMember({"auto", "fp32", "bf16", "int8"}));
   command->add_option("--eot-token-id", options->eot_token_id, "end-of-turn token, for checkpoints without a tokenizer")
       ->group("Model")
       ->check(CLI::NonNegativeNumber)

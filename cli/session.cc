@@ -17,7 +17,7 @@ void ConnectionFlags::Register(CLI::App* app) {
   app->add_option("--model", embedded.model, "Without a server: checkpoint folder (the embedded model)")
       ->group("Service");
   app->add_option("--tensor-parallel", embedded.tensor_parallel, "Without a server: ranks")->group("Service");
-  app->add_option("--dtype", embedded.dtype, "Without a server: auto, fp32 or bf16")->group("Service");
+  app->add_option("--dtype", embedded.dtype, "Without a server: auto, fp32, bf16 or int8")->group("Service");
   app->add_option("--threads", embedded.threads, "Without a server: threads of each rank")->group("Service");
 }
 

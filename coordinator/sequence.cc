@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "coordinator/errors.h"
 
@@ -306,6 +307,7 @@ v1::GenerateResponse Sequence::Response() const {
   v1::Exactness* exactness = response.mutable_exactness();
   if (spec_.options.cache() == v1::CACHE_PREFIX) exactness->add_approximations("CACHE_PREFIX");
   if (spec_.options.cache() == v1::CACHE_DUAL) exactness->add_approximations("CACHE_DUAL");
+  if (absl::StrContains(numerics, "dtype:int8")) exactness->add_approximations("INT8");  // Quantised weights.
   exactness->set_exact(exactness->approximations().empty());
   response.set_model(model.name);
   response.set_numerics(numerics);

@@ -87,6 +87,10 @@ class Backend {
   // Packs the matrix made of `slices` stacked by rows (q over k over v, gate over up). Slices lie in host memory in any
   // DType and are only read during the call. All have the same number of columns (inputs).
   virtual absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(absl::Span<const Tensor> slices) = 0;
+  // The same for PickCandidates' matrix, which is never quantised: its errors would go straight into the choice.
+  virtual absl::StatusOr<std::unique_ptr<PackedMatrix>> PackHead(absl::Span<const Tensor> slices) {
+    return Pack(slices);
+  }
 
   // Copies a host matrix of any DType to device memory as `dtype` (norm weights as kF32, an embedding table as stored).
   virtual void Upload(const Tensor& host, const Tensor& device) = 0;
@@ -139,6 +143,9 @@ class Backend {
 
 struct BackendOptions {
   DType compute_dtype = DType::kF32;
+  // Products with weights of Pack in int8: a scale for each output of the weight and for each row of the input, exact
+  // sums. Approximate; everything else stays in the compute dtype.
+  bool int8 = false;
   int threads = 1;  // The caller included. Changes no bit.
 };
 

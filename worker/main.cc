@@ -49,7 +49,8 @@ void Declare(CLI::App& app, Flags* flags) {
   add("model", flags->rank.model, "folder of a LLaDA checkpoint")->required();
   add("model-name", flags->model_name, "what requests call the model; the folder's name by default");
   add("dtype", flags->rank.dtype,
-      "auto, fp32 or bf16. auto: bf16 where the checkpoint is stored so and the processor computes it natively");
+      "auto, fp32, bf16 or int8. auto: bf16 where the checkpoint is stored so and the processor computes it natively; "
+      "int8: the layers' products, approximate");
   add("device", flags->rank.device, "cpu");
   add("threads", flags->rank.threads, "of each rank; 0: the cores allowed, divided by the ranks of this host")
       ->check(CLI::Range(0, 4096));

@@ -80,9 +80,9 @@ v1::Shard ToProto(const Shard& shard, int64_t weight_bytes) {
 absl::StatusOr<std::unique_ptr<Rank>> Rank::Open(const RankOptions& options, Communicator* ranks) {
   std::unique_ptr<Rank> rank(new Rank(options, ranks));
   UNMASK_RETURN_IF_ERROR(Agree(rank->ReadCheckpoint(), ranks));
-  UNMASK_ASSIGN_OR_RETURN(const DType dtype, rank->ChooseDType());
-  rank->Describe(dtype);
-  UNMASK_RETURN_IF_ERROR(Agree(rank->OpenDevice(dtype), ranks));
+  UNMASK_ASSIGN_OR_RETURN(const Precision precision, rank->ChoosePrecision());
+  rank->Describe(precision);
+  UNMASK_RETURN_IF_ERROR(Agree(rank->OpenDevice(precision), ranks));
   return rank;
 }
 
@@ -105,28 +105,34 @@ absl::Status Rank::ReadCheckpoint() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<DType> Rank::ChooseDType() {
-  if (options_.dtype == "fp32") return DType::kF32;
-  if (options_.dtype == "bf16") return DType::kBf16;
-  if (options_.dtype != "auto") {
-    return absl::InvalidArgumentError(absl::StrCat("dtype \"", options_.dtype, "\" is none of auto, fp32, bf16"));
+absl::StatusOr<Rank::Precision> Rank::ChoosePrecision() {
+  const std::string& name = options_.dtype;
+  if (name == "fp32") return Precision{DType::kF32};
+  if (name == "bf16") return Precision{DType::kBf16};
+  if (name != "auto" && name != "int8") {
+    return absl::InvalidArgumentError(absl::StrCat("dtype \"", name, "\" is none of auto, fp32, bf16, int8"));
   }
-  const bool native = checkpoint_->MatricesAre(DType::kBf16) && CpuComputesBf16();
-  bool everywhere = true;  // Hosts may differ.
-  for (const std::string& answer : ranks_->AllGather(native ? "yes" : "no")) everywhere &= answer == "yes";
-  return everywhere ? DType::kBf16 : DType::kF32;
+  const bool int8 = name == "int8";
+  const bool native = CpuComputesBf16() && (int8 || checkpoint_->MatricesAre(DType::kBf16));
+  return Precision{AllRanks(native) ? DType::kBf16 : DType::kF32, int8};  // Hosts may differ.
 }
 
-void Rank::Describe(DType dtype) {
+bool Rank::AllRanks(bool own) {
+  bool all = true;
+  for (const std::string& answer : ranks_->AllGather(own ? "yes" : "no")) all &= answer == "yes";
+  return all;
+}
+
+void Rank::Describe(const Precision& precision) {
   v1::Rank own;
   own.set_rank(ranks_->rank());
   own.set_host(HostName());
   own.set_pid(getpid());
   own.set_device(options_.device);
-  const int64_t item = ByteSize(dtype);
+  const int64_t item = ByteSize(precision.dtype);
   *own.mutable_shard() = ToProto(shard_, SliceElements(config_, shard_) * item);
   *description_.mutable_shape() = ToProto(config_);
-  description_.set_dtype(Name(dtype));
+  description_.set_dtype(precision.int8 ? "int8" : Name(precision.dtype));
   ranks_here_ = 0;
   for (const v1::Rank& rank : GatherMessages(own, ranks_)) {
     if (rank.host() == own.host()) ++ranks_here_;
@@ -134,9 +140,10 @@ void Rank::Describe(DType dtype) {
   }
 }
 
-absl::Status Rank::OpenDevice(DType dtype) {
+absl::Status Rank::OpenDevice(const Precision& precision) {
   BackendOptions options;
-  options.compute_dtype = dtype;
+  options.compute_dtype = precision.dtype;
+  options.int8 = precision.int8;
   options.threads = options_.threads > 0 ? options_.threads : std::max(1, CoresAllowed() / ranks_here_);
   UNMASK_ASSIGN_OR_RETURN(backend_, OpenBackend(options_.device, options));
   return absl::OkStatus();

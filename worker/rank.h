@@ -23,7 +23,7 @@ namespace unmask {
 
 struct RankOptions {
   std::string model;           // The checkpoint's folder.
-  std::string dtype = "auto";  // auto, fp32 or bf16.
+  std::string dtype = "auto";  // auto, fp32, bf16 or int8.
   std::string device = "cpu";
   int threads = 0;        // 0: the cores allowed, divided by the ranks of this host.
   int64_t kv_memory = 0;  // Bytes of K/V of this rank; 0: chosen.
@@ -55,9 +55,15 @@ class Rank {
   Rank(const RankOptions& options, Communicator* ranks) : options_(options), ranks_(ranks) {}
 
   absl::Status ReadCheckpoint();
-  absl::StatusOr<DType> ChooseDType();  // The same on every rank.
-  absl::Status OpenDevice(DType dtype);
-  void Describe(DType dtype);
+  // What a rank computes in: the same on every rank.
+  struct Precision {
+    DType dtype = DType::kF32;
+    bool int8 = false;  // The layers' products.
+  };
+  absl::StatusOr<Precision> ChoosePrecision();
+  bool AllRanks(bool own);  // Whether all say so.
+  absl::Status OpenDevice(const Precision& precision);
+  void Describe(const Precision& precision);
   void Announce(int64_t kv_positions);
 
   const RankOptions options_;

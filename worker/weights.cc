@@ -24,7 +24,7 @@ class Loader {
     UNMASK_ASSIGN_OR_RETURN(const Tensor stored, reader_.Read(Role::kEmbedding));
     UNMASK_ASSIGN_OR_RETURN(weights->embedding, Upload(stored, stored.dtype));
     if (config_.tied) {
-      UNMASK_ASSIGN_OR_RETURN(weights->head, Pack({stored}));
+      UNMASK_ASSIGN_OR_RETURN(weights->head, PackHead(stored));
     }
     return Finish();
   }
@@ -55,7 +55,7 @@ class Loader {
     UNMASK_ASSIGN_OR_RETURN(weights->final_norm, Norm(Role::kFinalNorm, 0));
     if (!config_.tied) {
       UNMASK_ASSIGN_OR_RETURN(const Tensor head, reader_.Read(Role::kHead));
-      UNMASK_ASSIGN_OR_RETURN(weights->head, Pack({head}));
+      UNMASK_ASSIGN_OR_RETURN(weights->head, PackHead(head));
     }
     return Finish();
   }
@@ -81,7 +81,14 @@ class Loader {
   }
 
   absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(std::initializer_list<Tensor> slices) {
-    auto packed = backend_->Pack(slices);
+    return Counted(backend_->Pack(slices));
+  }
+
+  absl::StatusOr<std::unique_ptr<PackedMatrix>> PackHead(const Tensor& head) {
+    return Counted(backend_->PackHead({head}));
+  }
+
+  absl::StatusOr<std::unique_ptr<PackedMatrix>> Counted(absl::StatusOr<std::unique_ptr<PackedMatrix>> packed) {
     if (packed.ok()) bytes_ += (*packed)->bytes();
     return packed;
   }

@@ -13,6 +13,7 @@
 #include "kernels/cpu/angles.h"
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/gemm.h"
+#include "kernels/cpu/int8_matmul.h"
 #include "kernels/cpu/kernel_table.h"
 #include "kernels/cpu/matmul.h"
 #include "kernels/cpu/pick.h"
@@ -42,10 +43,13 @@ class CpuBackend : public Backend {
       : dtype_(options.compute_dtype),
         kernels_(*kind.kernels),
         workers_(options.threads, KeepOneDnnToThisThread),
-        multiplier_(&kernels_, options.compute_dtype, kind.onednn, &workers_) {}
+        multiplier_(&kernels_, options.compute_dtype, kind.onednn, &workers_) {
+    if (options.int8) int8_ = std::make_unique<Int8Multiplier>(&kernels_, kind.onednn, &workers_);
+  }
 
   std::string Numerics() const override {
-    return absl::StrCat("cpu ", Name(dtype_), " x86-64-", kernels_.name, " ", multiplier_.Name());
+    return absl::StrCat("cpu ", Name(dtype_), int8_ != nullptr ? "+int8" : "", " x86-64-", kernels_.name, " ",
+                        multiplier_.Name());
   }
   DType compute_dtype() const override { return dtype_; }
 
@@ -59,6 +63,11 @@ class CpuBackend : public Backend {
   }
 
   absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(absl::Span<const Tensor> slices) override {
+    KeepOneDnnToThisThread();
+    if (int8_ != nullptr) return int8_->Pack(slices);
+    return multiplier_.Pack(slices);
+  }
+  absl::StatusOr<std::unique_ptr<PackedMatrix>> PackHead(absl::Span<const Tensor> slices) override {
     KeepOneDnnToThisThread();
     return multiplier_.Pack(slices);
   }
@@ -116,6 +125,7 @@ class CpuBackend : public Backend {
     Issue("MatMul", [&]() -> absl::Status {
       UNMASK_RETURN_IF_ERROR(Shape("in", in, in.rows, weight.columns(), dtype_));
       UNMASK_RETURN_IF_ERROR(Shape("out", out, in.rows, weight.rows(), DType::kF32));
+      if (const auto* quantised = dynamic_cast<const Int8Matrix*>(&weight)) return int8_->Multiply(in, *quantised, out);
       return multiplier_.Multiply(in, static_cast<const CpuMatrix&>(weight), out);
     });
   }
@@ -273,6 +283,7 @@ class CpuBackend : public Backend {
   const KernelTable& kernels_;
   Workers workers_;
   MatrixMultiplier multiplier_;
+  std::unique_ptr<Int8Multiplier> int8_;  // Null: weights are multiplied in the compute dtype.
   AngleTable angles_;
   absl::Status failure_;
 };

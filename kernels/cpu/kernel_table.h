@@ -84,6 +84,14 @@ struct KernelTable {
   void (*swiglu)(const float* gate, const float* up, int64_t n, DType to, void* out);
   void (*attend)(const AttendTask& task);
   void (*multiply)(const MultiplyTask& task);
+  // out = round(in / scale), where the largest element becomes 127 or -127; the scale, NaN for a row that is not
+  // finite.
+  float (*quantize)(DType from, const void* in, int64_t n, int8_t* out);
+  // out = sums * column_scales * row_scale, element by element.
+  void (*dequantize)(const int32_t* sums, const float* column_scales, float row_scale, int64_t n, float* out);
+  // out = in * weights^T, exact. in: [rows][depth]. weights: [outputs][depth]. out: [rows][outputs].
+  void (*multiply_int8)(const int8_t* in, int64_t rows, int64_t depth, const int8_t* weights, int64_t outputs,
+                        int32_t* out);
   // The Gumbel noise of ids [first_id, first_id + count).
   void (*gumbel)(uint64_t seed, uint32_t step, uint32_t position, int32_t first_id, int64_t count, float* out);
   void (*scan)(const ScanTask& task, CandidateRecord* record);

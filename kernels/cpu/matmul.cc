@@ -26,26 +26,7 @@ MatrixMultiplier::MatrixMultiplier(const KernelTable* kernels, DType compute_dty
   if (preferred.ok()) preferred_ = *std::move(preferred);
 }
 
-absl::StatusOr<std::unique_ptr<GemmPanel>> MatrixMultiplier::PackPanel(absl::Span<const Tensor> slices, int64_t begin,
-                                                                       int64_t end, std::vector<float>* scratch) {
-  const int64_t columns = slices[0].columns;
-  scratch->resize(kPanelOutputs * columns);
-  int64_t first = 0;  // The stacked row with which a slice begins.
-  for (const Tensor& slice : slices) {
-    for (int64_t row = std::max(begin, first); row < std::min(end, first + slice.rows); ++row) {
-      kernels_->widen(slice.dtype, slice.Rows(row - first, row - first + 1).data, columns,
-                      scratch->data() + (row - begin) * columns);
-    }
-    first += slice.rows;
-  }
-  if (preferred_ != nullptr) {
-    auto panel = preferred_->Pack(scratch->data(), end - begin, columns);
-    if (!absl::IsUnimplemented(panel.status())) return panel;
-  }
-  return fallback_->Pack(scratch->data(), end - begin, columns);
-}
-
-absl::StatusOr<std::unique_ptr<CpuMatrix>> MatrixMultiplier::Pack(absl::Span<const Tensor> slices) {
+absl::StatusOr<int64_t> StackedRows(absl::Span<const Tensor> slices) {
   int64_t rows = 0;
   for (const Tensor& slice : slices) {
     if (slice.columns != slices[0].columns) {
@@ -55,25 +36,55 @@ absl::StatusOr<std::unique_ptr<CpuMatrix>> MatrixMultiplier::Pack(absl::Span<con
     rows += slice.rows;
   }
   if (rows < 1 || slices[0].columns < 1) return absl::InvalidArgumentError("packing a matrix without elements");
+  return rows;
+}
 
+absl::Status ForPanels(const KernelTable& kernels, Workers* workers, absl::Span<const Tensor> slices, int64_t rows,
+                       absl::FunctionRef<absl::Status(int64_t, const float*, int64_t)> pack) {
   const int64_t count = (rows + kPanelOutputs - 1) / kPanelOutputs;
-  std::vector<std::unique_ptr<GemmPanel>> panels(count);
+  const int64_t columns = slices[0].columns;
   std::vector<absl::Status> errors(count);
-  std::vector<std::vector<float>> scratch(workers_->threads());
-  workers_->Run(count, [&](int64_t p, int worker) {
+  std::vector<std::vector<float>> scratch(workers->threads());
+  workers->Run(count, [&](int64_t p, int worker) {
+    const int64_t begin = p * kPanelOutputs, end = std::min(rows, begin + kPanelOutputs);
     try {
-      auto panel = PackPanel(slices, p * kPanelOutputs, std::min(rows, (p + 1) * kPanelOutputs), &scratch[worker]);
-      if (panel.ok()) {
-        panels[p] = *std::move(panel);
-      } else {
-        errors[p] = panel.status();
+      scratch[worker].resize(kPanelOutputs * columns);
+      int64_t first = 0;  // The stacked row with which a slice begins.
+      for (const Tensor& slice : slices) {
+        for (int64_t row = std::max(begin, first); row < std::min(end, first + slice.rows); ++row) {
+          kernels.widen(slice.dtype, slice.Rows(row - first, row - first + 1).data, columns,
+                        scratch[worker].data() + (row - begin) * columns);
+        }
+        first += slice.rows;
       }
+      errors[p] = pack(p, scratch[worker].data(), end - begin);
     } catch (const std::bad_alloc&) {
       errors[p] = absl::ResourceExhaustedError(absl::StrCat("no memory to pack a matrix of ", rows, " rows"));
     }
   });
   for (absl::Status& error : errors) UNMASK_RETURN_IF_ERROR(error);
-  return std::make_unique<CpuMatrix>(rows, slices[0].columns, std::move(panels));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<GemmPanel>> MatrixMultiplier::PackPanel(const float* weights, int64_t outputs,
+                                                                       int64_t inputs) {
+  if (preferred_ != nullptr) {
+    auto panel = preferred_->Pack(weights, outputs, inputs);
+    if (!absl::IsUnimplemented(panel.status())) return panel;
+  }
+  return fallback_->Pack(weights, outputs, inputs);
+}
+
+absl::StatusOr<std::unique_ptr<CpuMatrix>> MatrixMultiplier::Pack(absl::Span<const Tensor> slices) {
+  UNMASK_ASSIGN_OR_RETURN(const int64_t rows, StackedRows(slices));
+  const int64_t columns = slices[0].columns;
+  std::vector<std::unique_ptr<GemmPanel>> panels((rows + kPanelOutputs - 1) / kPanelOutputs);
+  UNMASK_RETURN_IF_ERROR(ForPanels(*kernels_, workers_, slices, rows,
+                                   [&](int64_t p, const float* weights, int64_t outputs) -> absl::Status {
+                                     UNMASK_ASSIGN_OR_RETURN(panels[p], PackPanel(weights, outputs, columns));
+                                     return absl::OkStatus();
+                                   }));
+  return std::make_unique<CpuMatrix>(rows, columns, std::move(panels));
 }
 
 absl::Status MatrixMultiplier::Multiply(const Tensor& given, const CpuMatrix& weight, const Tensor& out) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -36,6 +37,14 @@ class CpuMatrix : public PackedMatrix {
   const std::vector<std::unique_ptr<GemmPanel>> panels_;
 };
 
+// The rows of all slices together. INVALID_ARGUMENT where they do not stack to a matrix.
+absl::StatusOr<int64_t> StackedRows(absl::Span<const Tensor> slices);
+
+// pack(panel, weights, outputs) for each panel of the stacked slices, by all workers: `weights` is (outputs, inputs)
+// fp32 for the call's time. Returns the first error. Temporaries are one panel a worker.
+absl::Status ForPanels(const KernelTable& kernels, Workers* workers, absl::Span<const Tensor> slices, int64_t rows,
+                       absl::FunctionRef<absl::Status(int64_t panel, const float* weights, int64_t outputs)> pack);
+
 class MatrixMultiplier {
  public:
   MatrixMultiplier(const KernelTable* kernels, DType compute_dtype, bool onednn, Workers* workers);
@@ -43,15 +52,14 @@ class MatrixMultiplier {
   // What decides bits.
   std::string Name() const { return preferred_ != nullptr ? preferred_->Name() : fallback_->Name(); }
 
-  // See Backend::Pack. Temporaries are one panel a worker, in fp32.
+  // See Backend::Pack.
   absl::StatusOr<std::unique_ptr<CpuMatrix>> Pack(absl::Span<const Tensor> slices);
 
   // See Backend::MatMul.
   absl::Status Multiply(const Tensor& in, const CpuMatrix& weight, const Tensor& out);
 
  private:
-  absl::StatusOr<std::unique_ptr<GemmPanel>> PackPanel(absl::Span<const Tensor> slices, int64_t begin, int64_t end,
-                                                       std::vector<float>* scratch);
+  absl::StatusOr<std::unique_ptr<GemmPanel>> PackPanel(const float* weights, int64_t outputs, int64_t inputs);
   Tensor WithoutGaps(const Tensor& in);
 
   const KernelTable* const kernels_;

@@ -307,6 +307,17 @@ TEST(SequenceTest, EveryCommitIsToldOnceAndInOrder) {
   EXPECT_TRUE(std::equal(canvas.begin() + 5, canvas.end(), response.canvas().begin() + 5));
 }
 
+TEST(SequenceTest, QuantisedWeightsAreDeclared) {
+  Sequence sequence(1, TinySpec(3, Options(4, 4, 4)));
+  ScriptedModel model;
+  ASSERT_GT(RunAlone(&sequence, &model), 0);
+  sequence.numerics = "weights:ab dtype:bf16 ranks:1 cpu bf16";
+  EXPECT_TRUE(sequence.Response().exactness().exact());
+  sequence.numerics = "weights:ab dtype:int8 ranks:1 cpu bf16+int8";
+  EXPECT_FALSE(sequence.Response().exactness().exact());
+  EXPECT_THAT(sequence.Response().exactness().approximations(), ElementsAre("INT8"));
+}
+
 TEST(SequenceTest, LogitsThatAreNotFiniteEndItWithAnError) {
   Sequence sequence(1, TinySpec(3, Options(4, 4, 4)));
   Candidates candidates;

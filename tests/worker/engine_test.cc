@@ -83,7 +83,7 @@ std::vector<Window> Road(uint64_t sequence, int length, bool guided) {
 
 class SamenessTest : public ::testing::TestWithParam<std::tuple<std::string, bool>> {};
 INSTANTIATE_TEST_SUITE_P(DTypes, SamenessTest,
-                         ::testing::Combine(::testing::Values("fp32", "bf16"), ::testing::Bool()));
+                         ::testing::Combine(::testing::Values("fp32", "bf16", "int8"), ::testing::Bool()));
 
 TEST_P(SamenessTest, AWindowAloneAndAmongSevenStrangersHasTheSameBits) {
   const auto& [dtype, guided] = GetParam();
@@ -267,17 +267,27 @@ TEST(RanksTest, EveryRankGetsTheSameResult) {
   for (const std::string& other : all) EXPECT_TRUE(other == all[0]);
 }
 
-TEST(RanksTest, Bf16StaysNearFp32) {
+// The largest difference between logits computed in `dtype` and in fp32. They have a standard deviation of about 3.
+float ErrorOf(const std::string& dtype) {
   RankHarness exact(SourcePath("tests/goldens/models/tiny-bf16"), "fp32", Ranks());
-  RankHarness rough(SourcePath("tests/goldens/models/tiny-bf16"), "bf16", Ranks());
+  RankHarness rough(SourcePath("tests/goldens/models/tiny-bf16"), dtype, Ranks());
   const Step step = StepOf({FullWindow(1, RandomTokens(8, 48, 250))});
   exact.Run(step);
   const auto reference = exact.Logits();
   rough.Run(step);
-  const auto logits = rough.Logits();
-  const float worst = LargestDifference(logits, reference);
-  EXPECT_LT(worst, 0.5f);  // Logits have a standard deviation of about 3, bf16 a relative precision of 1/256.
-  EXPECT_GT(worst, 1e-4f) << "not computed in bf16 at all";
+  return LargestDifference(rough.Logits(), reference);
+}
+
+TEST(RanksTest, Bf16StaysNearFp32) {
+  const float error = ErrorOf("bf16");
+  EXPECT_LT(error, 0.5f);  // A relative precision of 1/256.
+  EXPECT_GT(error, 1e-4f) << "not computed in bf16 at all";
+}
+
+TEST(RanksTest, Int8StaysNearFp32) {
+  const float error = ErrorOf("int8");
+  EXPECT_LT(error, 1.0f);  // Half a scale, 1/254 of the largest element, of weights and rows.
+  EXPECT_GT(error, ErrorOf("bf16")) << "not computed in int8 at all";
 }
 
 // --- Bad steps

@@ -14,6 +14,9 @@ void Rotate(const float* x, const float* cosines, const float* sines, int64_t ha
 void SwiGlu(const float* gate, const float* up, int64_t n, DType to, void* out);
 void Attend(const AttendTask& task);
 void Multiply(const MultiplyTask& task);
+float Quantize(DType from, const void* in, int64_t n, int8_t* out);
+void Dequantize(const int32_t* sums, const float* column_scales, float row_scale, int64_t n, float* out);
+void MultiplyInt8(const int8_t* in, int64_t rows, int64_t depth, const int8_t* weights, int64_t outputs, int32_t* out);
 void GumbelNoise(uint64_t seed, uint32_t step, uint32_t position, int32_t first_id, int64_t count, float* out);
 void Scan(const ScanTask& task, CandidateRecord* record);
 

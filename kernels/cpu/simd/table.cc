@@ -17,6 +17,9 @@ const KernelTable kKernels = {
     .swiglu = SwiGlu,
     .attend = Attend,
     .multiply = Multiply,
+    .quantize = Quantize,
+    .dequantize = Dequantize,
+    .multiply_int8 = MultiplyInt8,
     .gumbel = GumbelNoise,
     .scan = Scan,
 };
