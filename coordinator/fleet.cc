@@ -23,6 +23,14 @@ constexpr int32_t kMaxSequenceLength = 1 << 24;
 // A request that killed this many replicas while it was alone on them is to blame.
 constexpr int kConvictingDeaths = 3;
 
+// A replica that came and went this often without answering a step is FAILED until it does.
+constexpr int kFailingDeaths = 5;
+
+bool Connected(const v1::ReplicaStatus& replica) {
+  return replica.state() == v1::REPLICA_STATE_STARTING || replica.state() == v1::REPLICA_STATE_READY ||
+         replica.state() == v1::REPLICA_STATE_DRAINING;
+}
+
 }  // namespace
 
 Fleet::Fleet(FleetOptions options) : options_(std::move(options)) {}
@@ -35,7 +43,8 @@ absl::Status Fleet::Check(const ReplicaDescription& description) const {
   if (description.name().empty()) return absl::FailedPreconditionError("the replica has no name");
   const internal::v1::ModelShape& shape = description.shape();
   if (shape.embedding_size() < 1 || shape.vocab_size() < 1 || shape.vocab_size() > shape.embedding_size() ||
-      shape.max_sequence_length() < 1 || shape.max_sequence_length() > kMaxSequenceLength || shape.mask_token_id() < 0 || shape.mask_token_id() >= shape.embedding_size() || shape.eos_token_id() < 0 ||
+      shape.max_sequence_length() < 1 || shape.max_sequence_length() > kMaxSequenceLength ||
+      shape.mask_token_id() < 0 || shape.mask_token_id() >= shape.embedding_size() || shape.eos_token_id() < 0 ||
       shape.eos_token_id() >= shape.embedding_size()) {
     return absl::FailedPreconditionError("the replica's model shape is out of bounds");
   }
@@ -59,7 +68,7 @@ absl::StatusOr<uint64_t> Fleet::Attach(const ReplicaDescription& description) {
   UNMASK_RETURN_IF_ERROR(Check(description));
   Member& member = members_[description.name()];
   v1::ReplicaStatus& status = member.status;
-  if (status.state() != v1::REPLICA_STATE_UNSPECIFIED && status.state() != v1::REPLICA_STATE_DOWN) {
+  if (Connected(status)) {
     return absl::AlreadyExistsError(absl::StrCat("a replica named \"", description.name(), "\" is connected"));
   }
   status.Clear();
@@ -76,7 +85,7 @@ absl::StatusOr<uint64_t> Fleet::Attach(const ReplicaDescription& description) {
 
 Fleet::Member* Fleet::Find(uint64_t epoch) {
   for (auto& [name, member] : members_) {
-    if (member.status.epoch() == epoch && member.status.state() != v1::REPLICA_STATE_DOWN) return &member;
+    if (member.status.epoch() == epoch && Connected(member.status)) return &member;
   }
   return nullptr;
 }
@@ -148,6 +157,27 @@ bool Fleet::Overdue(uint64_t epoch, std::chrono::steady_clock::time_point now) c
   return replica && replica->Overdue(now);
 }
 
+void Fleet::Rebalance(uint64_t epoch) {
+  const std::shared_ptr<Replica> idle = Get(epoch);
+  if (!idle || !Idle(epoch)) return;
+  std::shared_ptr<Replica> busiest;
+  int64_t most = 0;
+  for (const auto& other : Replicas()) {
+    const Replica::Load load = other->load();
+    if (other == idle || other->numerics() != idle->numerics() || load.running + load.waiting < 2) continue;
+    if (load.work_left() > most) {
+      busiest = other;
+      most = load.work_left();
+    }
+  }
+  if (!busiest) return;
+  busiest->GiveAway([this](std::unique_ptr<Sequence> sequence) {
+    const std::shared_ptr<SequenceSink> sink = sequence->sink;
+    const absl::Status placed = Place(std::move(sequence));
+    if (!placed.ok() && sink) sink->OnDone(placed);
+  });
+}
+
 void Fleet::Detach(uint64_t epoch) {
   std::shared_ptr<Replica> replica;
   {
@@ -155,7 +185,13 @@ void Fleet::Detach(uint64_t epoch) {
     Member* member = Find(epoch);
     if (member == nullptr) return;
     replica = std::exchange(member->replica, nullptr);
-    member->status.set_state(v1::REPLICA_STATE_DOWN);
+    const bool answered = replica && replica->load().steps_answered > 0;
+    const bool drained = member->status.state() == v1::REPLICA_STATE_DRAINING;
+    member->fruitless = answered || drained ? 0 : member->fruitless + 1;
+    const bool failed = member->fruitless >= kFailingDeaths;
+    if (failed)
+      LogError("replica ", member->status.name(), " failed ", member->fruitless, " times without answering a step");
+    member->status.set_state(failed ? v1::REPLICA_STATE_FAILED : v1::REPLICA_STATE_DOWN);
     member->status.clear_ranks();
     member->status.clear_loading();
   }
@@ -187,6 +223,14 @@ std::shared_ptr<const Replica> Fleet::ReadyReplica() const {
     if (member.status.state() == v1::REPLICA_STATE_READY) return member.replica;
   }
   return nullptr;
+}
+
+bool Fleet::AllFailed() const {
+  MutexLock lock(&mutex_);
+  for (const auto& [name, member] : members_) {
+    if (member.status.state() != v1::REPLICA_STATE_FAILED) return false;
+  }
+  return !members_.empty();
 }
 
 uint64_t Fleet::NextSequenceId() {

@@ -1,7 +1,7 @@
 // The replicas behind the service: who is there, and which of them computes a sequence. Sequences wait here when nobody
 // can take them, and come back here when a replica dies.
 //
-// Thread-safe. Sinks are never called under its mutex. Lock order: none; it calls replicas without its mutex held.
+// Thread-safe. Sinks are never called under its mutex. Lock order: Fleet, then Replica (its load is read under both).
 #ifndef UNMASK_COORDINATOR_FLEET_H_
 #define UNMASK_COORDINATOR_FLEET_H_
 
@@ -50,6 +50,9 @@ class Fleet {
   bool Idle(uint64_t epoch) const;
   // It hangs: a step has been in flight for longer than any healthy one (Replica::Overdue).
   bool Overdue(uint64_t epoch, std::chrono::steady_clock::time_point now) const;
+  // To be called after each result: if the replica has run out of work, the busiest one of its numerics is asked for
+  // some.
+  void Rebalance(uint64_t epoch);
   // Its connection is over; its sequences go on elsewhere or wait. Idempotent. Replica::OnResult must have returned.
   void Detach(uint64_t epoch);
 
@@ -58,6 +61,8 @@ class Fleet {
   // Null until the first replica was ready; then for ever the same.
   std::shared_ptr<const ServedModel> model() const;
   bool AnyReady() const { return ReadyReplica() != nullptr; }
+  // There are replicas, and each has died so often before it answered a step that it is taken for broken.
+  bool AllFailed() const;
   // One that is ready, null if none is: what the service computes in.
   std::shared_ptr<const Replica> ReadyReplica() const;
 
@@ -81,6 +86,7 @@ class Fleet {
     v1::ReplicaStatus status;
     internal::v1::ReplicaDescription description;
     std::shared_ptr<Replica> replica;  // While READY or DRAINING.
+    int fruitless = 0;                 // Connections in a row that ended without an answered step.
   };
 
   absl::Status Check(const internal::v1::ReplicaDescription& description) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -107,7 +107,9 @@ class Link final : public grpc::ServerBidiReactor<ReplicaMessage, CoordinatorMes
         return Ready();
       case ReplicaMessage::kResult:
         if (!replica_) return absl::FailedPreconditionError("a result came before it was ready");
-        return replica_->OnResult(incoming_.result());
+        UNMASK_RETURN_IF_ERROR(replica_->OnResult(incoming_.result()));
+        fleet_.Rebalance(epoch_);
+        return absl::OkStatus();
       case ReplicaMessage::kHeartbeat:
         return absl::OkStatus();
       case ReplicaMessage::kDraining:

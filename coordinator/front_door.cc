@@ -9,6 +9,10 @@ absl::StatusOr<std::shared_ptr<const ServedModel>> FrontDoor::Enter() const {
     return ServiceError(absl::StatusCode::kUnavailable, kDraining, "the service is shutting down", {},
                         absl::Seconds(1));
   }
+  if (fleet_.AllFailed()) {
+    return ServiceError(absl::StatusCode::kUnavailable, kNoHealthyReplica, "every replica has failed", {},
+                        absl::Seconds(10));
+  }
   if (std::shared_ptr<const ServedModel> model = fleet_.model()) return model;
   return ServiceError(absl::StatusCode::kUnavailable, kModelLoading, "no replica has loaded the model yet", {},
                       absl::Seconds(1));

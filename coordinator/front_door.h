@@ -29,8 +29,9 @@ class FrontDoor {
     FrontDoor* const door_;
   };
 
-  // The model to serve to a visitor. UNAVAILABLE while draining, and before the first replica was ever ready. Later on
-  // requests wait in the fleet when no replica can take them. Needs a Visit that is older: so none escapes a drain.
+  // The model to serve to a visitor. UNAVAILABLE while draining, before the first replica was ever ready, and when all
+  // have failed for good. Else requests wait in the fleet when no replica can take them. Needs a Visit that is older:
+  // so none escapes a drain.
   absl::StatusOr<std::shared_ptr<const ServedModel>> Enter() const;
 
   // Refuses everybody from now on.

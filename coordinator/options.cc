@@ -46,12 +46,20 @@ absl::Status ResolveStrategy(GenerationOptions* options) {
   UNMASK_RETURN_IF_ERROR(CheckOnlyWith("factor", options->has_factor(), v1::REMASKING_FACTOR, chosen));
   UNMASK_RETURN_IF_ERROR(
       CheckOnlyWith("entropy_bound", options->has_entropy_bound(), v1::REMASKING_ENTROPY_BOUND, chosen));
-  if (!options->has_threshold()) options->set_threshold(0.9f);
-  if (!options->has_factor()) options->set_factor(1.0f);
-  if (!options->has_entropy_bound()) options->set_entropy_bound(0.1f);
-  UNMASK_RETURN_IF_ERROR(CheckFloat("threshold", options->threshold(), 0, 1));
-  UNMASK_RETURN_IF_ERROR(CheckFloat("factor", options->factor(), 0, HUGE_VALF));
-  return CheckFloat("entropy_bound", options->entropy_bound(), 0, HUGE_VALF);
+  // Only the knob that is used is filled in, so that what is echoed may be sent again.
+  switch (chosen) {
+    case v1::REMASKING_CONFIDENCE_THRESHOLD:
+      if (!options->has_threshold()) options->set_threshold(0.9f);
+      return CheckFloat("threshold", options->threshold(), 0, 1);
+    case v1::REMASKING_FACTOR:
+      if (!options->has_factor()) options->set_factor(1.0f);
+      return CheckFloat("factor", options->factor(), 0, HUGE_VALF);
+    case v1::REMASKING_ENTROPY_BOUND:
+      if (!options->has_entropy_bound()) options->set_entropy_bound(0.1f);
+      return CheckFloat("entropy_bound", options->entropy_bound(), 0, HUGE_VALF);
+    default:
+      return absl::OkStatus();
+  }
 }
 
 absl::Status CheckStops(const GenerationOptions& options, const ServedModel& model, bool infill) {

@@ -12,8 +12,9 @@
 
 namespace unmask {
 
-// The options of a request, every scalar set. prompt_length: positions before the answer. drawn_seed: used where none
-// is set. INVALID_ARGUMENT names the field ("options.steps"), its value and the bound.
+// The options of a request, every scalar set but the knobs of other strategies: sent again, they resolve to themselves.
+// prompt_length: positions before the answer. drawn_seed: used where none is set. INVALID_ARGUMENT names the field
+// ("options.steps"), its value and the bound.
 absl::StatusOr<v1::GenerationOptions> ResolveOptions(const v1::GenerationOptions& asked, const ServedModel& model,
                                                      int64_t prompt_length, uint64_t drawn_seed);
 

@@ -76,6 +76,8 @@ absl::Status Replica::OnResult(const StepResult& result) {
     std::optional<absl::StatusOr<v1::GenerateResponse>> response;
   };
   std::vector<Told> told;
+  Taker taker;
+  std::unique_ptr<Sequence> given;
   {
     MutexLock lock(&mutex_);
     if (closed_ || result.epoch() != epoch_) return absl::OkStatus();
@@ -94,13 +96,20 @@ absl::Status Replica::OnResult(const StepResult& result) {
         tell.response = step.status;
       }
     }
+    if (taker_ && (given = scheduler_.GiveAway())) taker = std::exchange(taker_, nullptr);
   }
   Pump();  // The replica computes while the clients are told.
   for (Told& tell : told) {
     if (!tell.events.empty()) tell.sink->OnEvents(std::move(tell.events));
     if (tell.response) tell.sink->OnDone(*std::move(tell.response));
   }
+  if (given) taker(std::move(given));  // After its events were told: the next ones come from elsewhere.
   return absl::OkStatus();
+}
+
+void Replica::GiveAway(Taker taker) {
+  MutexLock lock(&mutex_);
+  taker_ = std::move(taker);
 }
 
 std::unique_ptr<Sequence> Replica::Cancel(uint64_t id) {
@@ -116,6 +125,7 @@ std::unique_ptr<Sequence> Replica::Cancel(uint64_t id) {
 std::vector<std::unique_ptr<Sequence>> Replica::Close() {
   MutexLock lock(&mutex_);
   closed_ = true;
+  taker_ = nullptr;
   return scheduler_.Abandon();
 }
 
@@ -132,6 +142,7 @@ Replica::Load Replica::load() const {
           .work_waiting = scheduler_.work_waiting(),
           .kv_positions_used = scheduler_.kv_positions_used(),
           .steps = scheduler_.steps(),
+          .steps_answered = scheduler_.steps() - (scheduler_.step_in_flight() ? 1 : 0),
           .throughput = times_.Throughput()};
 }
 

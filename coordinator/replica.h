@@ -42,6 +42,11 @@ class Replica {
   // Null when it is not here; else the sequence, whose sink was not told.
   std::unique_ptr<Sequence> Cancel(uint64_t id);
 
+  // Asks for a sequence that another replica, which has none, may compute instead: `taker` gets it after a result that
+  // leaves one to give (Scheduler::GiveAway), outside the mutex. A second call before that replaces the first.
+  using Taker = std::function<void(std::unique_ptr<Sequence>)>;
+  void GiveAway(Taker taker);
+
   // The connection is gone: nothing is sent any more. As Scheduler::Abandon.
   std::vector<std::unique_ptr<Sequence>> Close();
 
@@ -54,8 +59,9 @@ class Replica {
     int64_t work_running = 0;  // Work units (Sequence::WorkLeft).
     int64_t work_waiting = 0;
     int64_t kv_positions_used = 0;
-    uint64_t steps = 0;
-    double throughput = 0;  // Work units per second, recently; 0: not measured yet.
+    uint64_t steps = 0;           // Sent, ...
+    uint64_t steps_answered = 0;  // ... and come back.
+    double throughput = 0;        // Work units per second, recently; 0: not measured yet.
 
     int64_t work_left() const { return work_running + work_waiting; }
   };
@@ -74,6 +80,7 @@ class Replica {
   Scheduler scheduler_ ABSL_GUARDED_BY(mutex_);
   StepTimes times_ ABSL_GUARDED_BY(mutex_);
   std::chrono::steady_clock::time_point sent_ ABSL_GUARDED_BY(mutex_);  // The step in flight.
+  Taker taker_ ABSL_GUARDED_BY(mutex_);
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

@@ -195,14 +195,30 @@ std::unique_ptr<Sequence> Scheduler::Cancel(uint64_t id) {
       return sequence;
     }
   }
-  if (auto it = std::find_if(running_.begin(), running_.end(), has_id); it != running_.end()) {
-    std::unique_ptr<Sequence> sequence = std::move(*it);
-    running_.erase(it);
-    kv_used_ -= sequence->KvPositions();
-    releases_.push_back(id);
-    return sequence;
+  const auto it = std::find_if(running_.begin(), running_.end(), has_id);
+  return it == running_.end() ? nullptr : Remove(it);
+}
+
+std::unique_ptr<Sequence> Scheduler::Remove(Sequences::iterator running) {
+  std::unique_ptr<Sequence> sequence = std::move(*running);
+  running_.erase(running);
+  kv_used_ -= sequence->KvPositions();
+  releases_.push_back(sequence->id());
+  return sequence;
+}
+
+std::unique_ptr<Sequence> Scheduler::GiveAway() {
+  for (Sequences* queue : {&interactive_, &batch_}) {
+    if (queue->empty()) continue;
+    std::unique_ptr<Sequence> last = std::move(queue->back());  // It would wait longest.
+    queue->pop_back();
+    work_waiting_ -= last->WorkLeft();
+    return last;
   }
-  return nullptr;
+  if (running_.size() < 2) return nullptr;
+  const auto at_block_start = [](const auto& sequence) { return sequence->AtBlockStart() && !sequence->suspect; };
+  const auto it = std::find_if(running_.begin(), running_.end(), at_block_start);
+  return it == running_.end() ? nullptr : Remove(it);
 }
 
 std::vector<uint64_t> Scheduler::TakeReleases() { return std::exchange(releases_, {}); }

@@ -53,6 +53,10 @@ class Scheduler {
   // K/V of cancelled and finished sequences, when no step is due that would carry it.
   std::vector<uint64_t> TakeReleases();
 
+  // A sequence that another replica may as well compute: one that waits, else one of several that run and stands at the
+  // start of a block. Null when there is none. Not while a step is in flight.
+  std::unique_ptr<Sequence> GiveAway();
+
   // The replica is gone: hands back all sequences, in order of arrival, ready to go on elsewhere. Those that were in
   // its last step are suspects; a lone one is charged with the death.
   std::vector<std::unique_ptr<Sequence>> Abandon();
@@ -90,7 +94,8 @@ class Scheduler {
     bool entropy = false;
   };
   absl::Status Check(const internal::v1::StepResult& result) const;
-  std::vector<WindowInFlight> in_step_;  // Of the step in flight, window for window.
+  std::unique_ptr<Sequence> Remove(Sequences::iterator running);  // From running_, freeing its K/V.
+  std::vector<WindowInFlight> in_step_;                           // Of the step in flight, window for window.
   std::vector<uint64_t> releases_;
   int64_t work_waiting_ = 0;
   int64_t kv_used_ = 0;

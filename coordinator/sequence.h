@@ -89,6 +89,9 @@ class Sequence {
   // text.
   void LoseKv() { kv_current_ = false; }
 
+  // Its next window begins a block: nothing on a replica is worth keeping, so it moves for free.
+  bool AtBlockStart() const { return step_in_block_ == 0; }
+
   // The result; only when done. Lacks timing.
   v1::GenerateResponse Response() const;
 

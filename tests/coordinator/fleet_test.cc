@@ -265,6 +265,52 @@ TEST_F(FleetTest, AStuckStepIsOverdueAndOthersAreNot) {
   EXPECT_TRUE(fleet_.Overdue(a.epoch, now + std::chrono::seconds(31)));
 }
 
+TEST_F(FleetTest, AnIdleReplicaTakesWorkFromTheBusiestAtABlocksEnd) {
+  Connected a = Connect("a");
+  std::vector<std::shared_ptr<Sink>> sinks;
+  for (int i = 0; i < 4; ++i) sinks.push_back(Submit(i));
+  Connected b = Connect("b");
+  auto own = Submit(9);  // b has least work; when it is through, it asks.
+  while (b.Run(1) > 0) fleet_.Rebalance(b.epoch);
+  ASSERT_EQ(own->done.size(), 1);
+  EXPECT_EQ(b.replica->load().running, 0);
+  for (int i = 0; i < 40 && b.inbox->empty(); ++i) a.Run(1);
+  EXPECT_FALSE(b.inbox->empty()) << "nothing moved";
+  EXPECT_EQ(a.replica->load().running, 3);
+  a.Run();
+  b.Run();
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_EQ(sinks[i]->done.size(), 1) << i;
+    EXPECT_EQ((*sinks[i]->done[0]).replays(), 0) << "a move is no death";
+    Sequence alone(1, TinySpec(4, (*sinks[i]->done[0]).options()));
+    ScriptedModel model;
+    testing::RunAlone(&alone, &model);
+    EXPECT_EQ((*sinks[i]->done[0]).text(), alone.Response().text());
+    EXPECT_THAT((*sinks[i]->done[0]).canvas(), ::testing::ElementsAreArray(alone.Response().canvas()));
+  }
+}
+
+TEST_F(FleetTest, AReplicaThatNeverAnswersAStepIsFailedUntilItDoes) {
+  Connected healthy = Connect("healthy");
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_FALSE(fleet_.AllFailed());
+    const auto epoch = fleet_.Attach(DescribeReplica("broken", 1));
+    ASSERT_TRUE(epoch.ok());
+    fleet_.Detach(*epoch);
+  }
+  EXPECT_EQ(fleet_.Describe().replicas(0).state(), v1::REPLICA_STATE_FAILED);
+  EXPECT_FALSE(fleet_.AllFailed()) << "another is there";
+  Submit();
+  healthy.Run(1);
+  fleet_.Detach(healthy.epoch);
+  EXPECT_EQ(fleet_.Describe().replicas(1).state(), v1::REPLICA_STATE_DOWN) << "it had answered";
+  EXPECT_FALSE(fleet_.AllFailed());
+  Connected back = Connect("broken");
+  back.Run(1);
+  fleet_.Detach(back.epoch);
+  EXPECT_EQ(fleet_.Describe().replicas(0).state(), v1::REPLICA_STATE_DOWN);
+}
+
 TEST_F(FleetTest, TheFleetShowsWhoIsThere) {
   Connected a = Connect("a", "n1", 2);
   auto shown = fleet_.Describe();

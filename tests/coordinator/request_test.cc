@@ -44,14 +44,30 @@ TEST(RequestTest, DefaultsAreTheContracts) {
   EXPECT_EQ(options.remasking(), v1::REMASKING_LOW_CONFIDENCE);
   EXPECT_EQ(options.cache(), v1::CACHE_NONE);
   EXPECT_EQ(options.seed(), 42);
-  EXPECT_FLOAT_EQ(options.threshold(), 0.9f);
   for (int i = 0; i < options.GetDescriptor()->field_count(); ++i) {
     const auto* field = options.GetDescriptor()->field(i);
-    if (field->is_repeated()) continue;
+    const bool knob = field->name() == "threshold" || field->name() == "factor" || field->name() == "entropy_bound";
+    if (field->is_repeated() || knob) continue;
     EXPECT_TRUE(options.GetReflection()->HasField(options, field)) << field->name();
   }
   EXPECT_EQ(spec->canvas.size(), 131);
   EXPECT_EQ(spec->prompt_length, 3);
+}
+
+TEST(RequestTest, WhatIsEchoedMayBeSentAgain) {
+  for (int strategy = 1; strategy <= v1::Remasking_MAX; ++strategy) {
+    v1::GenerateRequest request = Valid();
+    request.mutable_options()->set_remasking(static_cast<v1::Remasking>(strategy));
+    const auto first = ParseGenerate(request, TinyModel(), 42);
+    ASSERT_TRUE(first.ok()) << first.status();
+    *request.mutable_options() = first->options;
+    const auto second = ParseGenerate(request, TinyModel(), 43);
+    ASSERT_TRUE(second.ok()) << second.status();
+    EXPECT_EQ(second->options.SerializeAsString(), first->options.SerializeAsString());
+  }
+  v1::GenerateRequest request = Valid();
+  request.mutable_options()->set_remasking(v1::REMASKING_CONFIDENCE_THRESHOLD);
+  EXPECT_FLOAT_EQ(ParseGenerate(request, TinyModel(), 0)->options.threshold(), 0.9f);
 }
 
 TEST(RequestTest, BlockLengthIsGenLengthWhere32DoesNotDivideIt) {
