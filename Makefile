@@ -1,5 +1,5 @@
 # Wraps CMake's presets and scripts/; both work without it.
-.PHONY: demo test build setup clang asan tsan fuzz format clean
+.PHONY: demo test build bench setup clang asan tsan fuzz format clean
 
 demo: build
 	scripts/demo.sh
@@ -13,6 +13,10 @@ build: setup
 
 setup:
 	scripts/setup.sh
+
+# Ratios measured side by side; build/bench/report.md. Peers are fetched into build/peers, a missing one is reported.
+bench: setup
+	scripts/bench.sh
 
 # The second compiler, with the thread-safety analysis as errors.
 clang:
