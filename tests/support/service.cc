@@ -78,26 +78,32 @@ Service::Service(const std::vector<std::string>& flags) : directory_(MakeScratch
   const nlohmann::json ready = nlohmann::json::parse(file);
   address_ = ready.at("grpc");
   admin_ = ready.at("admin");
+  fleet_address_ = ready.at("fleet");
   channel_ = grpc::CreateChannel(address_, grpc::InsecureChannelCredentials());
   inference_ = v1::InferenceService::NewStub(channel_);
   models_ = v1::ModelService::NewStub(channel_);
   fleet_ = v1::FleetService::NewStub(channel_);
 }
 
-Service::~Service() {
-  if (pid_ > 0) {
-    kill(pid_, SIGTERM);
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (waitpid(pid_, nullptr, WNOHANG) == 0) {
-      if (std::chrono::steady_clock::now() > deadline) {
-        ADD_FAILURE() << "unmask serve did not end on SIGTERM";
-        kill(pid_, SIGKILL);
-        waitpid(pid_, nullptr, 0);
-        break;
-      }
-      std::this_thread::sleep_for(kPoll);
+int Service::End(std::chrono::seconds limit) {
+  kill(pid_, SIGTERM);
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  int status = 0;
+  while (waitpid(pid_, &status, WNOHANG) == 0) {
+    if (std::chrono::steady_clock::now() > deadline) {
+      ADD_FAILURE() << "unmask serve did not end on SIGTERM";
+      kill(pid_, SIGKILL);
+      waitpid(pid_, &status, 0);
+      break;
     }
+    std::this_thread::sleep_for(kPoll);
   }
+  pid_ = -1;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+Service::~Service() {
+  if (pid_ > 0) End();
   if (::testing::Test::HasFailure()) {
     std::ifstream log(directory_ + "/serve.log");
     fprintf(stderr, "--- serve.log of the failed test\n%s---\n",

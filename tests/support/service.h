@@ -5,6 +5,7 @@
 #include <grpcpp/grpcpp.h>
 #include <sys/types.h>
 
+#include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -29,17 +30,22 @@ class Service {
   v1::FleetService::Stub& fleet() { return *fleet_; }
   const std::string& address() const { return address_; }
   const std::string& admin() const { return admin_; }
+  const std::string& fleet_address() const { return fleet_address_; }
   pid_t pid() const { return pid_; }
 
   v1::GetFleetResponse GetFleet();
   // Waits until the fleet shows `ready` READY replicas, at most 60 s.
   bool WaitForReady(int ready);
 
+  // SIGTERM, and the exit code that follows; -1 if it was ended by a signal, or had to be after `limit`.
+  int End(std::chrono::seconds limit = std::chrono::seconds(20));
+
  private:
   pid_t pid_ = -1;
   std::string directory_;
   std::string address_;
   std::string admin_;
+  std::string fleet_address_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::InferenceService::Stub> inference_;
   std::unique_ptr<v1::ModelService::Stub> models_;
