@@ -2,6 +2,7 @@
 find_package(Threads REQUIRED)
 find_package(absl REQUIRED CONFIG)
 find_package(Protobuf 3.21 REQUIRED)
+find_package(OpenSSL REQUIRED)  # Which gRPC is built on.
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(GRPC REQUIRED IMPORTED_TARGET grpc++>=1.51)
 find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)

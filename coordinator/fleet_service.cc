@@ -11,7 +11,7 @@ class FleetService final : public v1::FleetService::WithRawCallbackMethod_GetFle
 
   grpc::ServerUnaryReactor* GetFleet(grpc::CallbackServerContext* call, const grpc::ByteBuffer* request,
                                      grpc::ByteBuffer* response) override {
-    return AnswerUnary<v1::GetFleetRequest>({call, request, response}, "GetFleet", context_.metrics,
+    return AnswerUnary<v1::GetFleetRequest>({call, request, response}, "GetFleet", context_,
                                             [this](const v1::GetFleetRequest&) -> absl::StatusOr<v1::GetFleetResponse> {
                                               return context_.fleet->Describe();
                                             });

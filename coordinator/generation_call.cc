@@ -68,6 +68,8 @@ class GenerationCall : public Reactor, protected CallWriter {
   GenerationCall(const ServiceContext& context, grpc::CallbackServerContext* call, const char* method)
       : fleet_(*context.fleet),
         door_(*context.door),
+        access_(*context.access),
+        method_(method),
         call_(*call),
         visit_(context.door),
         stream_(std::make_shared<TokenStream>(static_cast<CallWriter*>(this), RequestRecord(context.metrics, method))) {
@@ -98,7 +100,7 @@ class GenerationCall : public Reactor, protected CallWriter {
   template <typename Request>
   absl::Status Submit(const grpc::ByteBuffer& bytes, Parser<Request> parse, bool events) {
     Request request;
-    UNMASK_RETURN_IF_ERROR(ParseBytes(bytes, &request));
+    UNMASK_RETURN_IF_ERROR(ReadRequest(access_, method_, call_, bytes, &request));
     UNMASK_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
     if (request.request_id().empty()) request.set_request_id(absl::StrCat(absl::Hex(RandomWord(), absl::kZeroPad16)));
     stream_->set_request_id(request.request_id());
@@ -120,6 +122,8 @@ class GenerationCall : public Reactor, protected CallWriter {
 
   Fleet& fleet_;
   const FrontDoor& door_;
+  const Access& access_;
+  const char* const method_;
   const grpc::CallbackServerContext& call_;
   const FrontDoor::Visit visit_;
   const std::shared_ptr<TokenStream> stream_;

@@ -51,7 +51,7 @@ class InferenceService final : public RawService {
   grpc::ServerUnaryReactor* Tokenize(grpc::CallbackServerContext* call, const grpc::ByteBuffer* request,
                                      grpc::ByteBuffer* response) override {
     return AnswerUnary<v1::TokenizeRequest>(
-        {call, request, response}, "Tokenize", context_.metrics,
+        {call, request, response}, "Tokenize", context_,
         [this](const v1::TokenizeRequest& asked) -> absl::StatusOr<v1::TokenizeResponse> {
           UNMASK_ASSIGN_OR_RETURN(const auto model, context_.door->Enter());
           return unmask::Tokenize(asked, *model);
@@ -60,7 +60,7 @@ class InferenceService final : public RawService {
   grpc::ServerUnaryReactor* Detokenize(grpc::CallbackServerContext* call, const grpc::ByteBuffer* request,
                                        grpc::ByteBuffer* response) override {
     return AnswerUnary<v1::DetokenizeRequest>(
-        {call, request, response}, "Detokenize", context_.metrics,
+        {call, request, response}, "Detokenize", context_,
         [this](const v1::DetokenizeRequest& asked) -> absl::StatusOr<v1::DetokenizeResponse> {
           UNMASK_ASSIGN_OR_RETURN(const auto model, context_.door->Enter());
           return unmask::Detokenize(asked, *model);

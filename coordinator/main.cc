@@ -49,6 +49,21 @@ void AddFlags(CLI::App* app, Flags* flags) {
   add("--model-name", &flags->model_name, "name that requests and replicas use; the folder's");
   add("--eot-token-id", &flags->eot_token_id, "end-of-turn token; the tokenizer's <|eot_id|>")
       ->check(CLI::NonNegativeNumber);
+  const auto add_tls = [&add](const std::string& prefix, const char* port, TlsFiles* files) {
+    add("--" + prefix + "-cert", &files->cert, "PEM certificate of the port, with its chain; looked at each second")
+        ->group(port);
+    add("--" + prefix + "-key", &files->key, "PEM private key of the certificate")->group(port);
+    add("--" + prefix + "-client-ca", &files->ca, "PEM certificates that clients' must lead to; else they need none")
+        ->group(port);
+  };
+  add_tls("tls", "TLS for clients", &flags->server.tls);
+  add_tls("fleet-tls", "TLS for replicas", &flags->server.fleet_tls);
+  add("--auth-tokens", &flags->server.auth_tokens,
+      "file of lines SCOPE[,SCOPE] SHA256-HEX: only holders of these bearer tokens may call; read anew when it changes")
+      ->group("Access");
+  app->add_flag("--open-reflection", flags->server.open_reflection, "reflection also without a token")
+      ->envname("UNMASK_OPEN_REFLECTION")
+      ->group("Access");
   add("--expected-replicas", &flags->server.expected_replicas, "for unmask_expected_replicas and alerts; 0: unknown")
       ->check(CLI::NonNegativeNumber);
   add("--address-file", &flags->address_file, "write the addresses here, as JSON, when the ports are bound");

@@ -47,7 +47,7 @@ class ModelService final : public RawService {
   grpc::ServerUnaryReactor* GetModel(grpc::CallbackServerContext* call, const grpc::ByteBuffer* request,
                                      grpc::ByteBuffer* response) override {
     return AnswerUnary<v1::GetModelRequest>(
-        {call, request, response}, "GetModel", context_.metrics,
+        {call, request, response}, "GetModel", context_,
         [this](const v1::GetModelRequest& asked) -> absl::StatusOr<v1::GetModelResponse> {
           UNMASK_RETURN_IF_ERROR(CheckModelName(asked.model(), ServedModel{.name = options_.model_name}));
           v1::GetModelResponse answer;
@@ -58,7 +58,7 @@ class ModelService final : public RawService {
   grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* call, const grpc::ByteBuffer* request,
                                        grpc::ByteBuffer* response) override {
     return AnswerUnary<v1::ListModelsRequest>(
-        {call, request, response}, "ListModels", context_.metrics,
+        {call, request, response}, "ListModels", context_,
         [this](const v1::ListModelsRequest&) -> absl::StatusOr<v1::ListModelsResponse> {
           v1::ListModelsResponse answer;
           *answer.add_models() = Describe();

@@ -2,13 +2,21 @@
 
 #include <grpcpp/support/proto_buffer_reader.h>
 
+#include <optional>
 #include <string>
 
+#include "base/status.h"
 #include "coordinator/errors.h"
 
 namespace unmask {
 
-absl::Status ParseBytes(const grpc::ByteBuffer& bytes, google::protobuf::MessageLite* message) {
+absl::Status ReadRequest(const Access& access, const char* method, const grpc::CallbackServerContext& call,
+                         const grpc::ByteBuffer& bytes, google::protobuf::MessageLite* message) {
+  std::optional<absl::string_view> authorization;
+  if (const auto header = call.client_metadata().find("authorization"); header != call.client_metadata().end()) {
+    authorization = absl::string_view(header->second.data(), header->second.size());
+  }
+  UNMASK_RETURN_IF_ERROR(access.Check(method, authorization));
   grpc::ByteBuffer shared = bytes;  // Shares the slices; the reader wants it mutable.
   grpc::ProtoBufferReader reader(&shared);
   if (reader.status().ok() && message->ParseFromZeroCopyStream(&reader)) return absl::OkStatus();

@@ -1,5 +1,7 @@
-// Public methods take raw bytes and parse them here: left to itself, gRPC's callback API answers a malformed or
-// non-UTF-8 request with UNIMPLEMENTED and no message.
+// The one way from the bytes of a public call to its request: who calls is checked before anything is parsed.
+//
+// Public methods take raw bytes also because gRPC's callback API, left to itself, answers a malformed or non-UTF-8
+// request with UNIMPLEMENTED and no message. (A server interceptor could not refuse: it can only delay a handler.)
 #ifndef UNMASK_COORDINATOR_RAW_CALL_H_
 #define UNMASK_COORDINATOR_RAW_CALL_H_
 
@@ -12,13 +14,15 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "coordinator/grpc_status.h"
-#include "coordinator/metrics.h"
+#include "coordinator/service_context.h"
 #include "google/protobuf/message_lite.h"
 
 namespace unmask {
 
-// INVALID_ARGUMENT with reason MALFORMED_REQUEST when the bytes are no message of this type.
-absl::Status ParseBytes(const grpc::ByteBuffer& bytes, google::protobuf::MessageLite* message);
+// Refuses who may not call `method` (see coordinator/access.h; its name as in the proto), else parses: INVALID_ARGUMENT
+// with reason MALFORMED_REQUEST when the bytes are no message of this type.
+absl::Status ReadRequest(const Access& access, const char* method, const grpc::CallbackServerContext& call,
+                         const grpc::ByteBuffer& bytes, google::protobuf::MessageLite* message);
 grpc::ByteBuffer ToBytes(const google::protobuf::MessageLite& message);
 
 // What gRPC hands to a unary handler.
@@ -30,18 +34,18 @@ struct UnaryCall {
 
 // A unary method that answers at once: answer(request) yields absl::StatusOr of the response. method: as in the proto.
 template <typename Request, typename Answer>
-grpc::ServerUnaryReactor* AnswerUnary(const UnaryCall& call, const char* method, Metrics* metrics,
+grpc::ServerUnaryReactor* AnswerUnary(const UnaryCall& call, const char* method, const ServiceContext& context,
                                       const Answer& answer) {
   const auto received = std::chrono::steady_clock::now();
   Request request;
-  absl::Status status = ParseBytes(*call.request, &request);
+  absl::Status status = ReadRequest(*context.access, method, *call.context, *call.request, &request);
   if (status.ok()) {
     auto response = answer(request);
     status = response.status();
     if (status.ok()) *call.response = ToBytes(*response);
   }
   const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - received;
-  metrics->RequestFinished(method, status, taken.count());
+  context.metrics->RequestFinished(method, status, taken.count());
   grpc::ServerUnaryReactor* reactor = call.context->DefaultReactor();
   reactor->Finish(ToGrpc(status));
   return reactor;

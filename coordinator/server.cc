@@ -2,22 +2,27 @@
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/impl/service_type.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
+#include <algorithm>
 #include <chrono>
 #include <mutex>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "coordinator/access.h"
 #include "coordinator/admin_server.h"
 #include "coordinator/fleet_link.h"
 #include "coordinator/health.h"
 #include "coordinator/host_port.h"
 #include "coordinator/metrics.h"
 #include "coordinator/services.h"
+#include "coordinator/tls.h"
 
 namespace unmask {
 namespace {
@@ -56,12 +61,24 @@ void ConfigureFleet(grpc::ServerBuilder* builder) {
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
 }
 
+// Reflection is in every server of a program that is linked with it. This takes it out of one.
+class WithoutReflection final : public grpc::ServerBuilderOption {
+ public:
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    const std::string reflection = grpc::reflection::ProtoServerReflectionPlugin().name();
+    const auto is_it = [&](const auto& plugin) { return plugin->name() == reflection; };
+    plugins->erase(std::remove_if(plugins->begin(), plugins->end(), is_it), plugins->end());
+  }
+};
+
 // Starts a server on *address, which then holds the port taken. role: for the error.
 absl::StatusOr<std::unique_ptr<grpc::Server>> Listen(grpc::ServerBuilder* builder, const char* role,
+                                                     const std::shared_ptr<grpc::ServerCredentials>& credentials,
                                                      std::string* address) {
   UNMASK_ASSIGN_OR_RETURN(HostPort host_port, ParseHostPort(*address));
   int port = 0;
-  builder->AddListeningPort(host_port.ToString(), grpc::InsecureServerCredentials(), &port);
+  builder->AddListeningPort(host_port.ToString(), credentials, &port);
   std::unique_ptr<grpc::Server> server = builder->BuildAndStart();
   if (!server || port == 0) {
     return absl::FailedPreconditionError(absl::StrCat("the ", role, " address ", *address, " cannot be bound"));
@@ -99,7 +116,10 @@ class GrpcServer final : public Server {
 
   absl::Status Start() {
     EnablePlugins();
-    const ServiceContext context = {.fleet = &fleet_, .door = &door_, .metrics = &metrics_};
+    UNMASK_ASSIGN_OR_RETURN(const auto public_credentials, PortCredentials(options_.tls, "tls"));
+    UNMASK_ASSIGN_OR_RETURN(const auto fleet_credentials, PortCredentials(options_.fleet_tls, "fleet-tls"));
+    if (!options_.auth_tokens.empty()) UNMASK_RETURN_IF_ERROR(access_.Require(options_.auth_tokens));
+    const ServiceContext context = {.fleet = &fleet_, .door = &door_, .metrics = &metrics_, .access = &access_};
     inference_ = MakeInferenceService(context);
     model_ = MakeModelService(context, options_.model);
     fleet_status_ = MakeFleetService(context);
@@ -108,12 +128,16 @@ class GrpcServer final : public Server {
     grpc::ServerBuilder public_builder;
     ConfigurePublic(&public_builder);
     for (auto* service : {inference_.get(), model_.get(), fleet_status_.get()}) public_builder.RegisterService(service);
-    UNMASK_ASSIGN_OR_RETURN(public_, Listen(&public_builder, "gRPC", &options_.listen));
+    if (!options_.auth_tokens.empty() && !options_.open_reflection) {
+      public_builder.SetOption(std::make_unique<WithoutReflection>());
+    }
+    UNMASK_ASSIGN_OR_RETURN(public_, Listen(&public_builder, "gRPC", public_credentials, &options_.listen));
 
     grpc::ServerBuilder fleet_builder;
     ConfigureFleet(&fleet_builder);
     fleet_builder.RegisterService(fleet_link_.get());
-    UNMASK_ASSIGN_OR_RETURN(link_, Listen(&fleet_builder, "fleet", &options_.fleet_listen));
+    fleet_builder.SetOption(std::make_unique<WithoutReflection>());
+    UNMASK_ASSIGN_OR_RETURN(link_, Listen(&fleet_builder, "fleet", fleet_credentials, &options_.fleet_listen));
 
     UNMASK_ASSIGN_OR_RETURN(
         admin_,
@@ -135,6 +159,7 @@ class GrpcServer final : public Server {
   // In the order in which they use each other.
   ServerOptions options_;
   Metrics metrics_;
+  Access access_;
   Fleet fleet_;
   FrontDoor door_;
   std::unique_ptr<grpc::Service> inference_;

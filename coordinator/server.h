@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/credential_files.h"
 #include "coordinator/fleet.h"
 
 namespace unmask {
@@ -17,6 +18,10 @@ struct ServerOptions {
   std::string listen = "127.0.0.1:50051";
   std::string fleet_listen = "127.0.0.1:50052";
   std::string admin_listen = "127.0.0.1:9090";
+  TlsFiles tls;                  // Of the public port; none: plaintext. With a CA, clients need certificates.
+  TlsFiles fleet_tls;            // Of the fleet port.
+  std::string auth_tokens;       // File of coordinator/access.h; empty: everybody may call everything.
+  bool open_reflection = false;  // Also where tokens are needed.
   absl::Duration lease = absl::Seconds(10);  // A replica that is silent for longer is dropped.
   int expected_replicas = 0;                 // For alerts; 0: unknown.
   std::string version = "unknown";           // Of the build.
@@ -26,7 +31,7 @@ struct ServerOptions {
 class Server {
  public:
   // Returns when all ports take connections. INVALID_ARGUMENT for an address that is none, FAILED_PRECONDITION for one
-  // that cannot be bound; both name it.
+  // that cannot be bound, and for files of TLS or tokens that cannot be used; all name it.
   static absl::StatusOr<std::unique_ptr<Server>> Start(ServerOptions options);
   // Cuts off what still runs.
   virtual ~Server() = default;

@@ -2,6 +2,7 @@
 #ifndef UNMASK_COORDINATOR_SERVICE_CONTEXT_H_
 #define UNMASK_COORDINATOR_SERVICE_CONTEXT_H_
 
+#include "coordinator/access.h"
 #include "coordinator/fleet.h"
 #include "coordinator/front_door.h"
 #include "coordinator/metrics.h"
@@ -12,6 +13,7 @@ struct ServiceContext {
   Fleet* fleet = nullptr;
   FrontDoor* door = nullptr;
   Metrics* metrics = nullptr;
+  const Access* access = nullptr;
 };
 
 }  // namespace unmask

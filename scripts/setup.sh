@@ -4,10 +4,10 @@ set -euo pipefail
 
 packages=(
   g++ cmake ninja-build ccache pkg-config make git
-  libgrpc++-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev libabsl-dev   # services
+  libgrpc++-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev libabsl-dev libssl-dev  # services
   libdnnl-dev libopenmpi-dev openmpi-bin                                               # kernels, ranks
   libcli11-dev nlohmann-json3-dev libcpp-httplib-dev prometheus-cpp-dev libxxhash-dev  # flags, JSON, admin port, digests
-  libgtest-dev libgmock-dev                                                            # tests
+  libgtest-dev libgmock-dev openssl                                                    # tests
 )
 for extra in "$@"; do
   case $extra in

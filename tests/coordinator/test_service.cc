@@ -72,10 +72,12 @@ std::unique_ptr<ScriptedReplica> TestService::StartReplica(ScriptedReplicaOption
   return replica;
 }
 
-grpc::Status TestService::CallRaw(const std::string& method, const std::string& bytes, std::string* response) const {
+grpc::Status TestService::CallRaw(const std::string& method, const std::string& bytes, std::string* response,
+                                  const std::string& authorization) const {
   grpc::GenericStub stub(channel);
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+  if (!authorization.empty()) context.AddMetadata("authorization", authorization);
   const grpc::Slice slice(bytes);
   const grpc::ByteBuffer request(&slice, 1);
   grpc::ByteBuffer reply;

@@ -41,7 +41,9 @@ struct TestService {
   v1::ReplicaState StateOf(const std::string& replica) const;
 
   // Calls any method with these bytes as its only message; *response is the first that comes back. For streams too.
-  grpc::Status CallRaw(const std::string& method, const std::string& bytes, std::string* response = nullptr) const;
+  // authorization: a header; "": none.
+  grpc::Status CallRaw(const std::string& method, const std::string& bytes, std::string* response = nullptr,
+                       const std::string& authorization = "") const;
 
   grpc::Status Generate(const v1::GenerateRequest& request, v1::GenerateResponse* response) const;
   // All events; `status` may be null.

@@ -1,0 +1,51 @@
+// Which scope a bearer token needs for each public method. Deny by default: a method that the table does not name needs
+// a scope that no token can have, and a test compares the table with the services' descriptors.
+#ifndef UNMASK_COORDINATOR_METHOD_SCOPES_H_
+#define UNMASK_COORDINATOR_METHOD_SCOPES_H_
+
+#include <optional>
+
+#include "absl/strings/string_view.h"
+
+namespace unmask {
+
+// kOpen: anybody may call. A token has any set of the others; none includes another.
+enum class Scope { kOpen, kInfer, kBatch, kAdmin };
+
+struct MethodScope {
+  absl::string_view method;  // Its bare name: unique over the public services.
+  Scope scope;
+};
+
+inline constexpr MethodScope kMethodScopes[] = {
+    {"Generate", Scope::kInfer}, {"GenerateStream", Scope::kInfer},
+    {"Infill", Scope::kInfer},   {"InfillStream", Scope::kInfer},
+    {"Tokenize", Scope::kInfer}, {"Detokenize", Scope::kInfer},
+    {"GetModel", Scope::kInfer}, {"ListModels", Scope::kInfer},
+    {"GetFleet", Scope::kAdmin},  // Hosts and process ids.
+};
+
+constexpr std::optional<Scope> ScopeOf(absl::string_view method) {
+  for (const MethodScope& entry : kMethodScopes) {
+    if (entry.method == method) return entry.scope;
+  }
+  return std::nullopt;
+}
+
+constexpr absl::string_view ScopeName(Scope scope) {
+  switch (scope) {
+    case Scope::kOpen:
+      return "open";
+    case Scope::kInfer:
+      return "infer";
+    case Scope::kBatch:
+      return "batch";
+    case Scope::kAdmin:
+      return "admin";
+  }
+  return "";
+}
+
+}  // namespace unmask
+
+#endif  // UNMASK_COORDINATOR_METHOD_SCOPES_H_
