@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/mutex.h"
+#include "cli/channel.h"
 #include "unmask/v1/fleet.grpc.pb.h"
 #include "unmask/v1/inference.grpc.pb.h"
 #include "unmask/v1/model.grpc.pb.h"
@@ -14,9 +15,10 @@ namespace {
 
 class GrpcClient final : public Client {
  public:
-  explicit GrpcClient(const std::string& address)
+  GrpcClient(const std::string& address, const Credentials& credentials)
       : address_(address),
-        channel_(MakeChannel(address)),
+        credentials_(credentials),
+        channel_(MakeChannel(address, credentials)),
         inference_(v1::InferenceService::NewStub(channel_)),
         models_(v1::ModelService::NewStub(channel_)),
         fleet_(v1::FleetService::NewStub(channel_)) {}
@@ -67,11 +69,10 @@ class GrpcClient final : public Client {
  private:
   static constexpr absl::Duration kShort = absl::Seconds(30);  // For calls that compute nothing.
 
-  static std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
+  static std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, const Credentials& credentials) {
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(-1);  // A long canvas with all its details is larger than gRPC's 4 MiB.
-    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-    return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+    return Dial(address, credentials, arguments);
   }
 
   // The context of one call, which Cancel() finds while it lives.
@@ -79,6 +80,7 @@ class GrpcClient final : public Client {
    public:
     Call(GrpcClient* client, absl::Duration timeout) : client_(client) {
       if (timeout != absl::InfiniteDuration()) context_.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+      Authorize(client_->credentials_, &context_);
       MutexLock lock(&client_->mutex_);
       if (client_->cancelled_) context_.TryCancel();
       client_->current_ = &context_;
@@ -127,6 +129,7 @@ class GrpcClient final : public Client {
   }
 
   const std::string address_;
+  const Credentials credentials_;
   const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<v1::InferenceService::Stub> inference_;
   const std::unique_ptr<v1::ModelService::Stub> models_;
@@ -140,6 +143,8 @@ class GrpcClient final : public Client {
 
 }  // namespace
 
-std::unique_ptr<Client> Client::Create(const std::string& address) { return std::make_unique<GrpcClient>(address); }
+std::unique_ptr<Client> Client::Create(const std::string& address, const Credentials& credentials) {
+  return std::make_unique<GrpcClient>(address, credentials);
+}
 
 }  // namespace unmask

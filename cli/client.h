@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "cli/credentials.h"
 #include "unmask/v1/fleet.pb.h"
 #include "unmask/v1/inference.pb.h"
 #include "unmask/v1/model.pb.h"
@@ -23,8 +24,8 @@ class Client {
  public:
   using OnEvent = std::function<void(const v1::GenerateStreamResponse&)>;
 
-  // `address`: host:port. Connects at the first call; without encryption and never through a proxy.
-  static std::unique_ptr<Client> Create(const std::string& address);
+  // `address`: host:port. Connects at the first call, as cli/channel.h says.
+  static std::unique_ptr<Client> Create(const std::string& address, const Credentials& credentials = {});
   virtual ~Client() = default;
 
   // How long a generation may take; DEADLINE_EXCEEDED after that. Default: for ever.

@@ -93,9 +93,7 @@ class ServeProcess : public EmbeddedService {
       absl::SleepFor(kPoll);
     }
     bar.Clear();
-    absl::Status failure(CodeOf(*exit_code_), LastError(LogFile()));
-    failure.SetPayload(kExitCodePayload, absl::Cord(absl::StrCat(*exit_code_)));
-    return failure;
+    return WithExitCode(absl::Status(CodeOf(*exit_code_), LastError(LogFile())), *exit_code_);
   }
 
   static std::string LogFileIn(const RuntimeDirectory& directory) { return directory.path() + "/serve.log"; }
@@ -148,6 +146,11 @@ absl::StatusOr<std::unique_ptr<EmbeddedService>> EmbeddedService::Start(const Em
                 options.dtype,
                 "--threads",
                 absl::StrCat(options.threads)};
+  // The command's own: here they would ask for TLS and tokens on the loopback.
+  for (const char* variable : {"TLS_CA", "TLS_CERT", "TLS_KEY", "TLS_CLIENT_CA", "FLEET_TLS_CA", "FLEET_TLS_CERT",
+                               "FLEET_TLS_KEY", "FLEET_TLS_CLIENT_CA", "AUTH_TOKENS", "TOKEN_FILE"}) {
+    serve.environment.emplace_back(absl::StrCat("UNMASK_", variable), "");
+  }
   if (!options.model.empty()) serve.argv.insert(serve.argv.end(), {"--model", options.model});
   // To a file, not a pipe: nobody need read it, and serve never waits for us.
   const std::string log_file = ServeProcess::LogFileIn(*directory);
@@ -159,6 +162,11 @@ absl::StatusOr<std::unique_ptr<EmbeddedService>> EmbeddedService::Start(const Em
   auto service = std::make_unique<ServeProcess>(std::move(directory), *pid);
   UNMASK_RETURN_IF_ERROR(service->AwaitReady(options.show_progress));
   return service;
+}
+
+absl::Status WithExitCode(absl::Status status, int exit_code) {
+  status.SetPayload(kExitCodePayload, absl::Cord(absl::StrCat(exit_code)));
+  return status;
 }
 
 int ExitCodeOf(const absl::Status& status) {

@@ -1,5 +1,5 @@
-// A service for the time of one command: `unmask serve` as a child process on free loopback ports, ended with the object
-// (and with this process, however it dies).
+// A service for the time of one command: `unmask serve` as a child process on free loopback ports, ended with the
+// object (and with this process, however it dies).
 #ifndef UNMASK_CLI_EMBEDDED_SERVICE_H_
 #define UNMASK_CLI_EMBEDDED_SERVICE_H_
 
@@ -14,7 +14,7 @@ struct EmbeddedServiceOptions {
   std::string model;  // Checkpoint folder; empty: the embedded model.
   int tensor_parallel = 1;
   std::string dtype = "auto";
-  int threads = 0;  // Per rank; 0: serve's default.
+  int threads = 0;            // Per rank; 0: serve's default.
   bool show_progress = true;  // A bar on standard error while the checkpoint loads, if that is a terminal.
 };
 
@@ -26,7 +26,11 @@ class EmbeddedService {
   virtual const std::string& address() const = 0;  // host:port of the public gRPC port
 };
 
-// The exit code for a failed command (base/exit_codes.h): from the status' code, or serve's own where Start failed.
+// A failure that is to end the command with this exit code, whatever its status' code.
+absl::Status WithExitCode(absl::Status status, int exit_code);
+
+// The exit code for a failed command (base/exit_codes.h): from the status' code, or the one of WithExitCode: serve's
+// own where Start failed.
 int ExitCodeOf(const absl::Status& status);
 
 }  // namespace unmask

@@ -6,28 +6,31 @@
 #include <chrono>
 #include <utility>
 
+#include "cli/channel.h"
+
 namespace unmask {
 namespace {
 
 constexpr absl::Duration kAnswerTime = absl::Seconds(2);
 
-std::shared_ptr<grpc::Channel> Dial(const std::string& address) {
+std::shared_ptr<grpc::Channel> DialPatiently(const std::string& address, const Credentials& credentials) {
   grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   // The coordinator may be a moment from listening, or from listening again.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 50);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  return Dial(address, credentials, arguments);
 }
 
 }  // namespace
 
-FleetProbe::FleetProbe(const std::string& address) : stub_(v1::FleetService::NewStub(Dial(address))) {}
+FleetProbe::FleetProbe(const std::string& address, const Credentials& credentials)
+    : credentials_(credentials), stub_(v1::FleetService::NewStub(DialPatiently(address, credentials))) {}
 
 bool FleetProbe::Ask(absl::Duration timeout, v1::GetFleetResponse* fleet) {
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(timeout));
+  Authorize(credentials_, &context);
   fleet->Clear();
   return stub_->GetFleet(&context, v1::GetFleetRequest(), fleet).ok();
 }
@@ -47,9 +50,9 @@ v1::LoadingProgress TotalLoading(const v1::GetFleetResponse& fleet) {
   return total;
 }
 
-FleetWatch::FleetWatch(const std::string& address, absl::Duration interval,
+FleetWatch::FleetWatch(const std::string& address, const Credentials& credentials, absl::Duration interval,
                        std::function<void(const v1::GetFleetResponse&)> on_fleet)
-    : interval_(interval), on_fleet_(std::move(on_fleet)), probe_(address), thread_([this] { Watch(); }) {}
+    : interval_(interval), on_fleet_(std::move(on_fleet)), probe_(address, credentials), thread_([this] { Watch(); }) {}
 
 FleetWatch::~FleetWatch() {
   {

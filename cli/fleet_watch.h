@@ -9,17 +9,20 @@
 
 #include "absl/time/time.h"
 #include "base/mutex.h"
+#include "cli/credentials.h"
 #include "unmask/v1/fleet.grpc.pb.h"
 
 namespace unmask {
 
 class FleetProbe {
  public:
-  explicit FleetProbe(const std::string& address);  // host:port of the public gRPC port
+  // address: host:port of the public gRPC port.
+  explicit FleetProbe(const std::string& address, const Credentials& credentials = {});
   // False when there was no answer in time.
   bool Ask(absl::Duration timeout, v1::GetFleetResponse* fleet);
 
  private:
+  const Credentials credentials_;
   std::unique_ptr<v1::FleetService::Stub> stub_;
 };
 
@@ -32,7 +35,7 @@ v1::LoadingProgress TotalLoading(const v1::GetFleetResponse& fleet);
 // Asks again and again in a thread of its own, and hands every answer to `on_fleet`, in that thread.
 class FleetWatch {
  public:
-  FleetWatch(const std::string& address, absl::Duration interval,
+  FleetWatch(const std::string& address, const Credentials& credentials, absl::Duration interval,
              std::function<void(const v1::GetFleetResponse&)> on_fleet);
   ~FleetWatch();  // Waits for a call of on_fleet under way.
   FleetWatch(const FleetWatch&) = delete;

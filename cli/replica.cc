@@ -43,6 +43,7 @@ std::string DefaultName() {
 absl::Status Complete(ReplicaOptions* options) {
   WorkerOptions* worker = &options->worker;
   UNMASK_RETURN_IF_ERROR(CheckAddress("coordinator", worker->coordinator));
+  UNMASK_RETURN_IF_ERROR(CheckClientTls(worker->tls, "tls", "tls-ca"));
   UNMASK_ASSIGN_OR_RETURN(const int ranks_here, RanksOfOneHost(worker->hosts, worker->tensor_parallel));
   if (worker->model.empty()) {
     const absl::StatusOr<std::string> embedded = EmbeddedModel();
@@ -132,6 +133,11 @@ void AddReplica(CLI::App* app, int* exit_code) {
   add("Coordinator", "--coordinator", &worker->coordinator, "its fleet port")->type_name("HOST:PORT")->required();
   add("Coordinator", "--name", &worker->name, "of this replica, its own at the coordinator; host and pid")
       ->type_name("NAME");
+
+  add("Coordinator", "--tls-ca", &worker->tls.ca, "PEM certificates that its must lead to; else plaintext")
+      ->type_name("FILE");
+  add("Coordinator", "--tls-cert", &worker->tls.cert, "PEM certificate to show, with its chain")->type_name("FILE");
+  add("Coordinator", "--tls-key", &worker->tls.key, "PEM private key of that certificate")->type_name("FILE");
 
   add("Model", "--model", &worker->model, "checkpoint folder, the same on every host; the embedded model")
       ->type_name("DIR");

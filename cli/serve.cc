@@ -77,6 +77,30 @@ void AddServe(CLI::App* app, int* exit_code) {
   add("Ports", "--fleet-listen", &options->fleet_listen, "gRPC for replicas")->type_name("HOST:PORT");
   add("Ports", "--admin-listen", &options->admin_listen, "HTTP: /livez /readyz /metrics")->type_name("HOST:PORT");
 
+  add("TLS for clients", "--tls-cert", &options->tls.cert, "PEM certificate of the port, with its chain")
+      ->type_name("FILE");
+  add("TLS for clients", "--tls-key", &options->tls.key, "its PEM private key")->type_name("FILE");
+  add("TLS for clients", "--tls-client-ca", &options->tls.ca,
+      "PEM certificates that clients' must lead to; else they need none")
+      ->type_name("FILE");
+  add("TLS for clients", "--tls-ca", &options->tls_ca, "PEM certificates by which serve itself trusts the port")
+      ->type_name("FILE");
+  add("TLS for replicas", "--fleet-tls-cert", &options->fleet_tls.cert,
+      "PEM certificate of the port, with its chain; the replicas show it too")
+      ->type_name("FILE");
+  add("TLS for replicas", "--fleet-tls-key", &options->fleet_tls.key, "its PEM private key")->type_name("FILE");
+  add("TLS for replicas", "--fleet-tls-client-ca", &options->fleet_tls.ca,
+      "PEM certificates that replicas' must lead to; else they need none")
+      ->type_name("FILE");
+  add("TLS for replicas", "--fleet-tls-ca", &options->fleet_tls_ca, "PEM certificates by which replicas trust the port")
+      ->type_name("FILE");
+  add("Access", "--auth-tokens", &options->auth_tokens,
+      "lines SCOPE[,SCOPE] SHA256-HEX: only holders of these bearer tokens may call; scopes infer, batch, admin")
+      ->type_name("FILE");
+  add("Access", "--token-file", &options->token_file, "a token of scope admin, for serve's own calls")
+      ->type_name("FILE");
+  command->add_flag("--open-reflection", options->open_reflection, "reflection also without a token")->group("Access");
+
   add("Running", "--ready-file", &options->ready_file,
       "write addresses and pid here, as JSON, when a request would be served")
       ->type_name("FILE");

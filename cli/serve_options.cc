@@ -22,6 +22,27 @@ namespace fs = std::filesystem;
 // A program or model that is not there is a configuration that cannot work.
 absl::Status AsPrecondition(const absl::Status& status) { return absl::FailedPreconditionError(status.message()); }
 
+// What TLS and tokens need of each other, and what `serve` needs to talk to its own coordinator.
+absl::StatusOr<Credentials> OwnCredentials(const ServeOptions& options) {
+  UNMASK_RETURN_IF_ERROR(CheckServerTls(options.tls, "tls", "tls-client-ca"));
+  UNMASK_RETURN_IF_ERROR(CheckServerTls(options.fleet_tls, "fleet-tls", "fleet-tls-client-ca"));
+  if (options.tls.cert.empty() != options.tls_ca.empty()) {
+    return absl::FailedPreconditionError("tls-cert and tls-ca need each other: serve is a client of its own port");
+  }
+  if (options.fleet_tls.cert.empty() != options.fleet_tls_ca.empty()) {
+    return absl::FailedPreconditionError("fleet-tls-cert and fleet-tls-ca need each other: the replicas dial in");
+  }
+  if (!options.auth_tokens.empty() && options.token_file.empty()) {
+    return absl::FailedPreconditionError("auth-tokens needs token-file: serve asks its coordinator with scope admin");
+  }
+  Credentials own;
+  if (!options.tls_ca.empty()) own.tls = {options.tls_ca, options.tls.cert, options.tls.key};
+  UNMASK_RETURN_IF_ERROR(CheckClientTls(own.tls, "tls", "tls-ca"));
+  UNMASK_RETURN_IF_ERROR(CheckClientTls({options.fleet_tls_ca, "", ""}, "fleet-tls", "fleet-tls-ca"));
+  UNMASK_ASSIGN_OR_RETURN(own.token, ReadToken(options.token_file, "token-file"));
+  return own;
+}
+
 }  // namespace
 
 absl::Status CheckModel(const std::string& folder, int tensor_parallel) {
@@ -61,6 +82,7 @@ absl::StatusOr<ServePlan> PlanServe(ServeOptions options) {
   UNMASK_RETURN_IF_ERROR(CheckAddress("listen", options.listen));
   UNMASK_RETURN_IF_ERROR(CheckAddress("fleet_listen", options.fleet_listen));
   UNMASK_RETURN_IF_ERROR(CheckAddress("admin_listen", options.admin_listen));
+  UNMASK_ASSIGN_OR_RETURN(Credentials own, OwnCredentials(options));
   if (options.model.empty()) {
     absl::StatusOr<std::string> embedded = EmbeddedModel();
     if (!embedded.ok()) return AsPrecondition(embedded.status());
@@ -79,7 +101,7 @@ absl::StatusOr<ServePlan> PlanServe(ServeOptions options) {
     const absl::StatusOr<std::string> mpirun = FindProgram("mpirun");
     if (!mpirun.ok()) return AsPrecondition(Annotate(mpirun.status(), "tensor_parallel > 1 needs Open MPI"));
   }
-  return ServePlan{std::move(options), *coordinator, *worker};
+  return ServePlan{std::move(options), *coordinator, *worker, std::move(own)};
 }
 
 int ConfigExitCode(const absl::Status& status) {
@@ -112,6 +134,16 @@ std::string PlanJson(const ServePlan& plan) {
                                  {"drain_timeout", options.drain_timeout}};
   if (options.eot_token_id.has_value()) json["eot_token_id"] = *options.eot_token_id;
   if (!options.kv_memory.empty()) json["kv_memory"] = options.kv_memory;
+  const std::pair<const char*, const std::string*> files[] = {
+      {"tls_cert", &options.tls.cert},
+      {"tls_client_ca", &options.tls.ca},
+      {"fleet_tls_cert", &options.fleet_tls.cert},
+      {"fleet_tls_client_ca", &options.fleet_tls.ca},
+      {"auth_tokens", &options.auth_tokens},
+  };
+  for (const auto& [name, file] : files) {
+    if (!file->empty()) json[name] = *file;
+  }
   return json.dump(2) + "\n";
 }
 

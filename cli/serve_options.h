@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "cli/credentials.h"
 
 namespace unmask {
 
@@ -23,6 +24,13 @@ struct ServeOptions {
   std::string listen = "127.0.0.1:50051";
   std::string fleet_listen = "127.0.0.1:50052";
   std::string admin_listen = "127.0.0.1:9090";
+  TlsFiles tls;              // Of the public port, for clients.
+  std::string tls_ca;        // What our own calls trust there.
+  TlsFiles fleet_tls;        // Of the fleet port.
+  std::string fleet_tls_ca;  // What the replicas trust there; they show the port's own certificate.
+  std::string auth_tokens;
+  std::string token_file;  // Our own token, of scope admin.
+  bool open_reflection = false;
   std::string ready_file;
   std::string address_file;
   int drain_timeout = 600;  // Seconds; 0: no limit.
@@ -34,6 +42,7 @@ struct ServePlan {
   ServeOptions options;  // Nothing empty that has a default.
   std::string coordinator_program;
   std::string worker_program;
+  Credentials own;  // Of our calls to the coordinator.
 };
 
 // INVALID_ARGUMENT for usage, FAILED_PRECONDITION for a configuration that cannot work, DATA_LOSS for a corrupt

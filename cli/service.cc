@@ -97,6 +97,16 @@ Command Service::CoordinatorCommand(const Incarnation& incarnation) {
   if (options.eot_token_id.has_value()) {
     command.argv.insert(command.argv.end(), {"--eot-token-id", absl::StrCat(*options.eot_token_id)});
   }
+  const std::pair<const char*, const std::string*> files[] = {
+      {"--tls-cert", &options.tls.cert},           {"--tls-key", &options.tls.key},
+      {"--tls-client-ca", &options.tls.ca},        {"--fleet-tls-cert", &options.fleet_tls.cert},
+      {"--fleet-tls-key", &options.fleet_tls.key}, {"--fleet-tls-client-ca", &options.fleet_tls.ca},
+      {"--auth-tokens", &options.auth_tokens},
+  };
+  for (const auto& [flag, file] : files) {
+    if (!file->empty()) command.argv.insert(command.argv.end(), {flag, *file});
+  }
+  if (options.open_reflection) command.argv.push_back("--open-reflection");
   if (!addresses_.has_value() && incarnation.restarts == 0) loop_->After(kAddressPoll, [this] { AwaitAddresses(); });
   return command;
 }
@@ -112,6 +122,7 @@ Command Service::ReplicaCommand(const std::string& name, const Incarnation& inca
   worker.dtype = options.dtype;
   worker.device = options.device;
   worker.kv_memory = options.kv_memory;
+  if (!options.fleet_tls_ca.empty()) worker.tls = {options.fleet_tls_ca, options.fleet_tls.cert, options.fleet_tls.key};
   worker.tensor_parallel = options.tensor_parallel;
   worker.threads = options.threads;
   return WorkerCommand(worker, incarnation);
@@ -139,7 +150,7 @@ void Service::Announce(const ServiceAddresses& addresses) {
   for (const auto& replica : replicas_) {
     if (!stopping_) replica->Start();
   }
-  watch_ = std::make_unique<FleetWatch>(DialAddress(addresses.grpc), kFleetPoll,
+  watch_ = std::make_unique<FleetWatch>(DialAddress(addresses.grpc), plan_.own, kFleetPoll,
                                         [this](const auto& fleet) { loop_->Post([this, fleet] { SeeFleet(fleet); }); });
 }
 

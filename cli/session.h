@@ -15,6 +15,8 @@ namespace unmask {
 
 struct ConnectionFlags {
   std::string server;      // host:port; empty: an embedded service.
+  TlsFiles tls;            // Without a CA: plaintext.
+  std::string token_file;  // Empty: no token.
   std::string model_name;  // Of a service with several models.
   EmbeddedServiceOptions embedded;
 

@@ -68,6 +68,17 @@ Command WorkerCommand(const WorkerOptions& options, const Incarnation& incarnati
     const int seconds = *options.drain_timeout > 0 ? *options.drain_timeout : 365 * 24 * 3600;
     command.argv.insert(command.argv.end(), {"--drain-timeout", absl::StrCat(seconds)});
   }
+  const struct {
+    const char* flag;
+    const char* variable;
+    const std::string& file;
+  } files[] = {{"--tls-ca", "UNMASK_TLS_CA", options.tls.ca},
+               {"--tls-cert", "UNMASK_TLS_CERT", options.tls.cert},
+               {"--tls-key", "UNMASK_TLS_KEY", options.tls.key}};
+  for (const auto& [flag, variable, file] : files) {
+    if (!file.empty()) command.argv.insert(command.argv.end(), {flag, file});
+    command.environment.emplace_back(variable, "");  // Of a parent it means the parent's certificate.
+  }
   if (!options.kv_memory.empty()) command.argv.insert(command.argv.end(), {"--kv-memory", options.kv_memory});
   return command;
 }

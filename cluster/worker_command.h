@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "base/credential_files.h"
 #include "cluster/process.h"
 #include "cluster/supervisor.h"
 
@@ -20,6 +21,7 @@ struct WorkerOptions {
   std::string dtype = "auto";
   std::string device = "cpu";
   std::string kv_memory;    // Empty: the worker decides.
+  TlsFiles tls;             // To the fleet port; without a CA: plaintext. Rank 0 reads them.
   std::string hosts;        // "a:4,b:4", as mpirun --host takes it; empty: all ranks here.
   int tensor_parallel = 1;  // Ranks.
   int threads = 1;          // Of each rank.

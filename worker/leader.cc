@@ -1,5 +1,8 @@
 #include "worker/leader.h"
 
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_credentials_options.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -19,7 +22,18 @@ constexpr milliseconds kTick{200};  // Of loading progress.
 constexpr int kTicksPerHeartbeat = 5;
 constexpr int kLargestMessage = 64 << 20;  // Bytes.
 
-std::shared_ptr<grpc::Channel> Dial(const std::string& address) {
+// At least TLS 1.2; the coordinator's certificate must lead to the CA and name the host that was dialled.
+std::shared_ptr<grpc::ChannelCredentials> ChannelCredentials(const TlsFiles& files) {
+  if (files.empty()) return grpc::InsecureChannelCredentials();
+  grpc::experimental::TlsChannelCredentialsOptions options;
+  options.set_certificate_provider(std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
+      files.key, files.cert, files.ca, /*refresh_interval_sec=*/1));
+  options.watch_root_certs();
+  if (!files.cert.empty()) options.watch_identity_key_cert_pairs();
+  return grpc::experimental::TlsCredentials(options);
+}
+
+std::shared_ptr<grpc::Channel> Dial(const std::string& address, const TlsFiles& tls) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kLargestMessage);
   // A coordinator whose machine is gone says nothing: pings find out. Its port allows one every 10 s.
@@ -30,7 +44,7 @@ std::shared_ptr<grpc::Channel> Dial(const std::string& address) {
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, static_cast<int>(kLongestPause.count()));  // For one attempt.
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, static_cast<int>(kLongestPause.count()));
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // The fleet's network is never reached through a proxy.
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel(address, ChannelCredentials(tls), arguments);
 }
 
 }  // namespace
@@ -38,7 +52,7 @@ std::shared_ptr<grpc::Channel> Dial(const std::string& address) {
 Leader::Leader(const LeaderOptions& options, internal::v1::ReplicaDescription description)
     : options_(options),
       description_(std::move(description)),
-      stub_(internal::v1::FleetLinkService::NewStub(Dial(options.coordinator))) {
+      stub_(internal::v1::FleetLinkService::NewStub(Dial(options.coordinator, options.tls))) {
   link_ = std::thread([this] { Link(); });
   pulse_ = std::thread([this] { Pulse(); });
 }

@@ -15,6 +15,7 @@
 #include <string>
 #include <thread>
 
+#include "base/credential_files.h"
 #include "base/mutex.h"
 #include "unmask/internal/v1/replica.grpc.pb.h"
 
@@ -22,6 +23,7 @@ namespace unmask {
 
 struct LeaderOptions {
   std::string coordinator;                 // host:port of its fleet port.
+  TlsFiles tls;                            // Checked; without a CA: plaintext. Read anew each second.
   std::chrono::seconds drain_timeout{60};  // After Drain(), how long the coordinator may take to end the stream.
 };
 

@@ -46,6 +46,9 @@ void Declare(CLI::App& app, Flags* flags) {
     return app.add_option("--" + name, target, help)->envname(variable)->capture_default_str();
   };
   add("coordinator", flags->leader.coordinator, "fleet port of the coordinator, HOST:PORT")->required();
+  add("tls-ca", flags->leader.tls.ca, "PEM certificates that the coordinator's must lead to; else plaintext");
+  add("tls-cert", flags->leader.tls.cert, "PEM certificate to show, with its chain");
+  add("tls-key", flags->leader.tls.key, "PEM private key of that certificate");
   add("model", flags->rank.model, "folder of a LLaDA checkpoint")->required();
   add("model-name", flags->model_name, "what requests call the model; the folder's name by default");
   add("dtype", flags->rank.dtype,
@@ -65,6 +68,12 @@ void Declare(CLI::App& app, Flags* flags) {
       ->group("Set by supervisors");
   add("launcher-pid", flags->launcher_pid, "process that started the ranks")->group("Set by supervisors");
   app.set_version_flag("--version", absl::StrCat("unmask-worker ", kCommit));
+}
+
+// The rank that talks to the coordinator; the files of its credentials need not be on other hosts.
+bool IsLeader() {
+  const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
+  return rank == nullptr || std::string(rank) == "0";
 }
 
 bool UnderMpirun() { return std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr; }
@@ -163,8 +172,7 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
-    if (rank != nullptr && std::string(rank) != "0") return error.get_exit_code() == 0 ? kExitOk : kExitUsage;
+    if (!IsLeader()) return error.get_exit_code() == 0 ? kExitOk : kExitUsage;
     return app.exit(error) == 0 ? kExitOk : kExitUsage;
   }
   flags.leader.drain_timeout = std::chrono::seconds(flags.drain_seconds);
@@ -173,6 +181,10 @@ int Main(int argc, char** argv) {
     if (flags.model_name.empty()) {  // "models/tiny/"
       flags.model_name = std::filesystem::path(flags.rank.model).lexically_normal().parent_path().filename().string();
     }
+  }
+  if (const absl::Status files = CheckClientTls(flags.leader.tls, "tls", "tls-ca"); IsLeader() && !files.ok()) {
+    std::cerr << "unmask-worker: " << files.message() << "\n";
+    return kExitConfig;
   }
   if (UnderMpirun() || flags.launcher_pid > 0) DieWithLauncher();
   const sigset_t signals = HoldSignals();

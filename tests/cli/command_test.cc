@@ -40,6 +40,15 @@ TEST_F(CommandTest, GeneratePrintsTheTextAlone) {
   EXPECT_EQ(result.err, "");
 }
 
+TEST_F(CommandTest, CredentialsThatCannotWorkAreConfigurationErrorsThatNameThem) {
+  const Result pair = Run({"generate", "Say hello", "--tls-ca", "ca.pem", "--tls-cert", "a.pem"});
+  EXPECT_EQ(pair.exit_code, 78);
+  EXPECT_THAT(pair.err, HasSubstr("tls-cert a.pem needs tls-key"));
+  const Result token = Run({"generate", "Say hello", "--token-file", "/no/token"});
+  EXPECT_EQ(token.exit_code, 78);
+  EXPECT_THAT(token.err, HasSubstr("token-file: /no/token cannot be read"));
+}
+
 TEST_F(CommandTest, APromptIsOneUserTurnWhereThereIsATemplate) {
   Run({"generate", "Say hello", "--system", "Be brief."});
   const v1::GenerateRequest chat = server_.asked().generate;

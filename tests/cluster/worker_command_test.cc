@@ -41,6 +41,15 @@ TEST(WorkerCommandTest, WaitingRanksDoNotSpin) {
               Contains(std::pair<std::string, std::string>("OMP_WAIT_POLICY", "passive")));
 }
 
+TEST(WorkerCommandTest, CredentialsAreThoseOfTheFlagsNotOfTheParent) {
+  WorkerOptions options = Ranks("worker", 1);
+  options.tls = {"ca.pem", "own.pem", ""};
+  const Command command = WorkerCommand(options, kLife);
+  EXPECT_THAT(command.argv,
+              AllOf(Contains("--tls-ca"), Contains("ca.pem"), Contains("own.pem"), Not(Contains("--tls-key"))));
+  EXPECT_THAT(command.environment, Contains(std::pair<std::string, std::string>("UNMASK_TLS_KEY", "")));
+}
+
 TEST(RanksOfOneHostTest, IsTheLargestShare) {
   EXPECT_EQ(RanksOfOneHost("", 3).value(), 3);
   EXPECT_EQ(RanksOfOneHost("a:2,b:4", 6).value(), 4);

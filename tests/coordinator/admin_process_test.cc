@@ -179,6 +179,17 @@ TEST(AdminProcessTest, BadFlagsAreUsageErrors) {
   for (const auto& [flag, value] : bad) EXPECT_EQ(CoordinatorProcess(Flags{{flag, value}}).Wait(), 64) << flag;
 }
 
+TEST(AdminProcessTest, FilesOfTlsAndTokensThatCannotWorkAreConfigurationErrorsThatNameThem) {
+  const Flags bad = {
+      {"--tls-cert", "/no/cert.pem"}, {"--fleet-tls-key", "/no/key.pem"}, {"--auth-tokens", "/no/tokens"}};
+  for (const auto& [flag, value] : bad) {
+    CoordinatorProcess process(Flags{{flag, value}});
+    EXPECT_EQ(process.Wait(), 78) << flag;
+    EXPECT_THAT(process.log(), HasSubstr(flag.substr(2)));
+    EXPECT_THAT(process.log(), HasSubstr(value));
+  }
+}
+
 TEST(AdminProcessTest, AFlagIsAlsoAnEnvironmentVariable) {
   setenv("UNMASK_LEASE", "soon", 1);
   EXPECT_EQ(CoordinatorProcess(Flags{}).Wait(), 64);

@@ -36,6 +36,21 @@ TEST_F(ServeUsageTest, WhatCannotWorkIsNamed) {
   EXPECT_THAT(Errors(), HasSubstr("tensor_parallel: 5 ranks are more than the model's 4 heads"));
 }
 
+TEST_F(ServeUsageTest, TlsAndTokensThatCannotWorkAreNamed) {
+  Write("cert.pem", "-----BEGIN CERTIFICATE-----");
+  Write("tokens", "");
+  EXPECT_EQ(Check({"--tls-cert", Path("cert.pem")}), 78);
+  EXPECT_THAT(Errors(), HasSubstr("tls-cert " + Path("cert.pem") + " needs tls-key"));
+  EXPECT_EQ(Check({"--fleet-tls-cert", Path("cert.pem"), "--fleet-tls-key", "/no/key.pem"}), 78);
+  EXPECT_THAT(Errors(), HasSubstr("fleet-tls-key: /no/key.pem cannot be read"));
+  EXPECT_EQ(Check({"--tls-cert", Path("cert.pem"), "--tls-key", Path("cert.pem")}), 78);
+  EXPECT_THAT(Errors(), HasSubstr("tls-cert and tls-ca need each other"));
+  EXPECT_EQ(Check({"--auth-tokens", Path("tokens")}), 78);
+  EXPECT_THAT(Errors(), HasSubstr("auth-tokens needs token-file"));
+  EXPECT_EQ(Check({"--token-file", Path("tokens")}), 78);
+  EXPECT_THAT(Errors(), HasSubstr("token-file: " + Path("tokens")));
+}
+
 TEST_F(ServeUsageTest, ATornCheckpointIsBadData) {
   Write("model/config.json", "{\"n_heads\": ");
   EXPECT_EQ(Check({}), 65);
