@@ -79,8 +79,8 @@ class Link final : public grpc::ServerBidiReactor<ReplicaMessage, CoordinatorMes
       End(absl::DeadlineExceededError("no message came within the lease"), "it was silent for longer than its lease");
       call_.TryCancel();  // It does not read either.
     } else if (fleet_.Overdue(epoch_, now)) {
+      // Rank 0 may well live and read: the verdict lets it end its processes.
       End(absl::DeadlineExceededError("a step did not come back in time"), "a step of it is stuck");
-      call_.TryCancel();
     } else if (draining_ && fleet_.Idle(epoch_)) {
       End(absl::OkStatus(), "it is drained");
     }

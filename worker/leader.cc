@@ -4,8 +4,10 @@
 #include <grpcpp/security/tls_credentials_options.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 
+#include "base/exit_codes.h"
 #include "base/log.h"
 
 namespace unmask {
@@ -18,7 +20,8 @@ using std::chrono::steady_clock;
 
 constexpr milliseconds kFirstPause{100};  // Between connections; doubles up to
 constexpr milliseconds kLongestPause{2000};
-constexpr milliseconds kTick{200};  // Of loading progress.
+constexpr milliseconds kLastChance{1000};  // Of a step that the coordinator does not wait for any more.
+constexpr milliseconds kTick{200};         // Of loading progress.
 constexpr int kTicksPerHeartbeat = 5;
 constexpr int kLargestMessage = 64 << 20;  // Bytes.
 
@@ -93,8 +96,11 @@ void Leader::Send(const internal::v1::StepResult& result) {
 
 std::optional<CoordinatorMessage> Leader::Next() {
   MutexLock lock(&state_mutex_);
+  computing_ = false;
+  changed_.SignalAll();
   while (heard_.empty() && !ended_) changed_.Wait(&state_mutex_);
   if (ended_) return std::nullopt;
+  computing_ = true;
   CoordinatorMessage message = std::move(heard_.front());
   heard_.pop_front();
   return message;
@@ -136,6 +142,17 @@ void Leader::Link() {
   } while (Rest(pause));
 }
 
+// The coordinator has given up on a step. If it does not come back now either, a rank hangs, and nothing but a new
+// start of all ranks helps: connected again, this one would only get more work that it cannot do.
+void Leader::EndIfStuck() {
+  MutexLock lock(&state_mutex_);
+  const auto limit = steady_clock::now() + kLastChance;
+  while (computing_ && !ended_ && steady_clock::now() < limit) changed_.WaitUntil(&state_mutex_, limit);
+  if (!computing_ || ended_) return;
+  LogError("a step is stuck: ending");
+  std::_Exit(kExitSoftware);
+}
+
 // Between two connections; false where there is to be no other.
 bool Leader::Rest(milliseconds pause) {
   MutexLock lock(&state_mutex_);
@@ -168,11 +185,14 @@ void Leader::Connect() {
     stream_ = nullptr;
   }
   const grpc::Status status = stream->Finish();
-  MutexLock lock(&state_mutex_);
-  context_ = nullptr;
-  attached_ = false;
-  heard_.clear();  // Steps of a connection that is gone.
-  if (!ended_) LogWarning("the coordinator at ", options_.coordinator, " is gone: ", status.error_message());
+  {
+    MutexLock lock(&state_mutex_);
+    context_ = nullptr;
+    attached_ = false;
+    heard_.clear();  // Steps of a connection that is gone.
+    if (!ended_) LogWarning("the coordinator at ", options_.coordinator, " is gone: ", status.error_message());
+  }
+  if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) EndIfStuck();
 }
 
 // The first words on both sides. False where the stream ended instead.

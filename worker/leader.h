@@ -53,6 +53,7 @@ class Leader {
 
   void Link();     // A thread: one connection after another.
   void Connect();  // One connection, from its beginning to its end.
+  void EndIfStuck();
   bool Rest(std::chrono::milliseconds pause);
   void Pulse();  // A thread: heartbeats, loading progress, the end of the drain's patience.
   bool Greet(Stream* stream);
@@ -77,6 +78,7 @@ class Leader {
   std::deque<internal::v1::CoordinatorMessage> heard_ ABSL_GUARDED_BY(state_mutex_);
   grpc::ClientContext* context_ ABSL_GUARDED_BY(state_mutex_) = nullptr;  // Of the connection, to cancel it.
   bool attached_ ABSL_GUARDED_BY(state_mutex_) = false;
+  bool computing_ ABSL_GUARDED_BY(state_mutex_) = false;  // From the one Next() to the other.
   bool ended_ ABSL_GUARDED_BY(state_mutex_) = false;
   std::optional<std::chrono::steady_clock::time_point> drain_until_ ABSL_GUARDED_BY(state_mutex_);
 
