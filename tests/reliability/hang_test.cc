@@ -1,0 +1,61 @@
+// F3: a rank that lives but does not move is noticed and replaced; its requests go on as if nothing had been.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <chrono>
+#include <cstdio>
+#include <string>
+
+#include "tests/reliability/faults.h"
+#include "tests/reliability/load.h"
+
+namespace unmask {
+namespace {
+
+using std::chrono::seconds;
+using testing::Eventually;
+using ::testing::IsEmpty;
+using testing::Load;
+using testing::Service;
+
+// Once steps are measured a stuck one is noticed after max(2 s, 8 times the slowest); a process that does not say so
+// itself is ended after another 10 s, by its supervisor.
+constexpr seconds kReplacedWithin(40);
+
+class HangTest : public ::testing::TestWithParam<int> {};
+
+TEST_P(HangTest, AStoppedRankIsReplacedAndItsRequestsFinishElsewhere) {
+  Service service(testing::TinyTpFlags(/*replicas=*/2, /*ranks=*/2));
+  ASSERT_TRUE(service.WaitForReady(2));
+  Load load(&service, testing::kKinds);
+  load.Start(/*clients=*/8);
+  // So many that the watchdog knows each size of step.
+  v1::ReplicaStatus victim;
+  ASSERT_TRUE(Eventually(seconds(30), [&] {
+    const v1::GetFleetResponse fleet = service.GetFleet();
+    for (const auto& replica : fleet.replicas()) {
+      if (replica.steps() > 600 && replica.running() > 0) victim = replica;
+    }
+    return victim.steps() > 0;
+  }));
+  const auto begin = std::chrono::steady_clock::now();
+  ASSERT_EQ(kill(victim.ranks(GetParam()).pid(), SIGSTOP), 0);
+  ASSERT_TRUE(testing::WaitForNextLife(service, victim.name(), victim.epoch(), kReplacedWithin));
+  // Another connection of the same stuck processes is no other life.
+  const v1::GetFleetResponse fleet = service.GetFleet();
+  for (const auto& replica : fleet.replicas()) {
+    if (replica.name() != victim.name()) continue;
+    EXPECT_NE(replica.ranks(GetParam()).pid(), victim.ranks(GetParam()).pid()) << "the stopped rank is still in use";
+  }
+  printf("rank %d: replaced after %.1f s\n", GetParam(),
+         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  const Load::Report report = load.Stop();
+  EXPECT_THAT(report.wrong, IsEmpty());
+  EXPECT_GT(report.replays, 0) << "the stopped rank held no request up";
+}
+
+INSTANTIATE_TEST_SUITE_P(LeaderAndFollower, HangTest, ::testing::Values(0, 1));
+
+}  // namespace
+}  // namespace unmask
