@@ -166,13 +166,15 @@ void Service::SeeFleet(const v1::GetFleetResponse& fleet) {
 void Service::RestartHung(const v1::GetFleetResponse& fleet) {
   const absl::Time now = absl::Now();
   for (const v1::ReplicaStatus& status : fleet.replicas()) {
+    const auto replica = std::find_if(replicas_.begin(), replicas_.end(),
+                                      [&](const auto& candidate) { return candidate->name() == status.name(); });
+    // A second step is only sent when the first has been answered.
+    if (status.steps() > 1 && replica != replicas_.end()) (*replica)->MarkFruitful();
     if (status.state() != v1::REPLICA_STATE_DOWN) {
       down_since_.erase(status.name());
       continue;
     }
     const absl::Time since = down_since_.try_emplace(status.name(), now).first->second;
-    const auto replica = std::find_if(replicas_.begin(), replicas_.end(),
-                                      [&](const auto& candidate) { return candidate->name() == status.name(); });
     if (replica == replicas_.end() || std::min(now - since, (*replica)->age()) < kHungAfter) continue;
     down_since_.erase(status.name());
     (*replica)->Restart("the coordinator lost it, though it runs");

@@ -81,6 +81,7 @@ void Supervisor::Launch() {
   pid_ = *pid;
   output_ = ends[0];
   state_ = State::kRunning;
+  fruitful_ = false;
   started_ = std::chrono::steady_clock::now();
   last_line_.clear();
   last_error_.clear();
@@ -151,7 +152,8 @@ void Supervisor::Exited(int wait_status) {
   if (stopping_ || NeverAgain(exit_code)) {
     return End(exit_code, !last_error_.empty() ? last_error_ : !last_line_.empty() ? last_line_ : how);
   }
-  const absl::Duration wait = backoff_.Next(ran, std::uniform_real_distribution<>(0, 1)(random_));
+  const absl::Duration healthy_for = fruitful_ ? absl::InfiniteDuration() : ran;
+  const absl::Duration wait = backoff_.Next(healthy_for, std::uniform_real_distribution<>(0, 1)(random_));
   ++incarnation_.restarts;
   LogWarning(options_.name, " ended with ", how, "; start ", incarnation_.restarts + 1, " follows in ",
              absl::FormatDuration(absl::Trunc(wait, absl::Milliseconds(1))));

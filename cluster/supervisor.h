@@ -63,6 +63,9 @@ class Supervisor {
   // Kills this life and lets the next begin: for a program that lives but does not answer.
   void Restart(absl::string_view reason);
 
+  // This life has done what it is for: however it ends, the next one begins as if it were the second.
+  void MarkFruitful() { fruitful_ = state_ == State::kRunning; }
+
   bool ended() const { return state_ == State::kEnded; }
   absl::string_view name() const { return options_.name; }
   // Of the current life: how long it has run; zero while nothing runs.
@@ -86,6 +89,7 @@ class Supervisor {
 
   State state_ = State::kIdle;
   bool stopping_ = false;
+  bool fruitful_ = false;
   Incarnation incarnation_;
   pid_t pid_ = 0;
   int output_ = -1;
