@@ -1,5 +1,5 @@
 # Wraps CMake's presets and scripts/; both work without it.
-.PHONY: demo test build bench setup clang asan tsan fuzz format clean
+.PHONY: demo test build bench setup clang asan tsan fuzz nemesis soak format clean
 
 demo: build
 	scripts/demo.sh
@@ -35,6 +35,14 @@ tsan:
 fuzz:
 	scripts/setup.sh clang
 	scripts/fuzz.sh $(or $(FUZZ_SECONDS),600)
+
+# The long forms of tests/reliability (docs/reliability.md): faults for half an hour or NEMESIS_SECONDS, and load for a
+# quarter of one or SOAK_SECONDS. UNMASK_SEED repeats a run.
+nemesis: build
+	UNMASK_NEMESIS_SECONDS=$(or $(NEMESIS_SECONDS),1800) scripts/reliability.sh nemesis_test failover_test hang_test poison_test
+
+soak: build
+	UNMASK_SOAK_SECONDS=$(or $(SOAK_SECONDS),900) scripts/reliability.sh overload_test clients_test
 
 format:
 	git ls-files '*.h' '*.cc' | grep -v third_party/ | xargs clang-format -i
