@@ -26,9 +26,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   const auto text = (*tokenizer)->RenderChat(kMessages);
+  if (!text.ok()) {  // Not tried again: a thread that ran over its bounds keeps its memory.
+    Require(absl::IsInvalidArgument(text.status()), "a template that fails is at fault: " + text.status().ToString());
+    return 0;
+  }
   const auto ids = (*tokenizer)->EncodeChat(kMessages);
-  Require(text.ok() || absl::IsInvalidArgument(text.status()) || absl::IsFailedPrecondition(text.status()),
-          "a template that fails is at fault: " + text.status().ToString());
-  if (text.ok() && ids.ok()) Require((*tokenizer)->Decode(*ids, false).ok(), "ids decode");
+  if (ids.ok()) Require((*tokenizer)->Decode(*ids, false).ok(), "ids decode");
   return 0;
 }

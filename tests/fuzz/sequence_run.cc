@@ -17,7 +17,7 @@ namespace {
 using internal::v1::Candidates;
 using internal::v1::Window;
 
-constexpr int32_t kMaxSteps = 600;
+constexpr int64_t kMaxRows = 10'000;  // Of all windows: what is run stays quick.
 constexpr int kMaxDeaths = 5;
 
 // Any token of the embedding: masks, ends and ids that the sampling forbids too. Confidences at the edges are common.
@@ -105,7 +105,7 @@ void RunToItsEnd(SequenceSpec spec, uint64_t seed) {
   while (!sequence.done()) {
     const Window window = sequence.PlanWindow();
     Require(sequence.NextRows() >= window.tokens_size(), "a window is as large as was said");
-    if (kept.options.steps() > kMaxSteps) return;
+    if (kept.options.steps() * int64_t{window.length()} > kMaxRows) return;
     if (deaths < kMaxDeaths && random() % 16 == 0) {
       ++deaths;
       sequence.LoseKv();

@@ -17,7 +17,7 @@ const std::shared_ptr<const ServedModel>& IdsModel();
 const std::shared_ptr<const ServedModel>& TextModel();
 
 // Ends the process where the sequence outlives its steps, reveals a position twice, or answers what its events did not
-// say. A request for more steps than anyone would wait for is planned, not run.
+// say. A long request is planned, not run.
 void RunToItsEnd(SequenceSpec spec, uint64_t seed);
 
 }  // namespace unmask::testing
