@@ -213,7 +213,7 @@ TEST(LeaderTest, DrainingGoesOnUntilTheCoordinatorHangsUp) {
 
 TEST(LeaderTest, DrainingHasAnEnd) {
   FakeCoordinator coordinator;
-  Leader leader({coordinator.address(), seconds(1)}, Description());
+  Leader leader({.coordinator = coordinator.address(), .drain_timeout = seconds(1)}, Description());
   EXPECT_TRUE(leader.Next()->has_attached());
   const auto begin = steady_clock::now();
   leader.Drain();
