@@ -1,0 +1,87 @@
+#include "coordinator/generation.h"
+
+#include <random>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "coordinator/errors.h"
+#include "coordinator/request.h"
+
+namespace unmask {
+namespace {
+
+constexpr size_t kMaxRequestIdBytes = 128;
+
+// From the system's entropy: seeds and ids that nobody can guess or repeat by accident.
+uint64_t RandomWord() {
+  std::random_device device;
+  return uint64_t{device()} << 32 | device();
+}
+
+// It stands in logs and comes back in headers of tools: no control characters, no length to drown in.
+absl::Status CheckRequestId(const std::string& id) {
+  if (id.size() > kMaxRequestIdBytes) {
+    return InvalidField(kOptionInvalid, "request_id",
+                        absl::StrCat("request_id has ", id.size(), " bytes, more than ", kMaxRequestIdBytes));
+  }
+  for (size_t i = 0; i < id.size(); ++i) {
+    if (id[i] >= ' ' && id[i] <= '~') continue;
+    return InvalidField(kOptionInvalid, "request_id",
+                        absl::StrCat("request_id has a byte at ", i, " that is not printable ASCII"));
+  }
+  return absl::OkStatus();
+}
+
+v1::GenerateStreamResponse AcceptedEvent(const SequenceSpec& spec) {
+  const int32_t length = spec.canvas.size();
+  const int32_t block_length = spec.options.block_length();
+  v1::GenerateStreamResponse event;
+  v1::Accepted* accepted = event.mutable_accepted();
+  *accepted->mutable_options() = spec.options;
+  accepted->set_canvas_length(length);
+  accepted->set_blocks((length - spec.prompt_length + block_length - 1) / block_length);
+  accepted->set_prompt_length(spec.prompt_length);
+  if (spec.output.canvas()) accepted->mutable_canvas()->Add(spec.canvas.begin(), spec.canvas.end());
+  accepted->set_request_id(spec.request_id);
+  return event;
+}
+
+}  // namespace
+
+Generation::Generation(const ServiceContext& context, const char* method, CallWriter* writer)
+    : fleet_(*context.fleet),
+      door_(*context.door),
+      visit_(context.door),
+      stream_(std::make_shared<TokenStream>(writer, RequestRecord(context.metrics, method))) {}
+
+template <typename Request, typename Parse>
+absl::Status Generation::SubmitParsed(Request request, Parse parse, bool events, absl::Duration time_left) {
+  UNMASK_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
+  if (request.request_id().empty()) request.set_request_id(absl::StrCat(absl::Hex(RandomWord(), absl::kZeroPad16)));
+  stream_->set_request_id(request.request_id());
+  UNMASK_ASSIGN_OR_RETURN(const std::shared_ptr<const ServedModel> model, door_.Enter());
+  UNMASK_ASSIGN_OR_RETURN(SequenceSpec spec, parse(request, model, RandomWord()));
+  spec.events = events;
+  if (events) stream_->OnEvents({AcceptedEvent(spec)});
+  sequence_id_ = fleet_.NextSequenceId();
+  auto sequence = std::make_unique<Sequence>(sequence_id_, std::move(spec));
+  sequence->sink = stream_;
+  return fleet_.Submit(std::move(sequence), time_left);
+}
+
+absl::Status Generation::Submit(v1::GenerateRequest request, bool events, absl::Duration time_left) {
+  return SubmitParsed(std::move(request), ParseGenerate, events, time_left);
+}
+
+absl::Status Generation::Submit(v1::InfillRequest request, bool events, absl::Duration time_left) {
+  return SubmitParsed(std::move(request), ParseInfill, events, time_left);
+}
+
+void Generation::End(const absl::Status& why) {
+  stream_->Abort(why);
+  fleet_.Cancel(sequence_id_);
+}
+
+}  // namespace unmask
