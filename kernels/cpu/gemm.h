@@ -18,22 +18,27 @@ namespace unmask {
 constexpr int64_t kPanelOutputs = 256;  // Enough work for a call, few enough that 16 threads share a 4096-wide layer.
 constexpr int64_t kGemmRows = 128;  // Rows of one call at most: the weights of a panel stay in the cache between calls.
 
+constexpr int64_t RoundUp(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
 // Some outputs of a weight, packed.
 class GemmPanel {
  public:
   virtual ~GemmPanel() = default;
   virtual int64_t bytes() const = 0;
+  // Rows are read in multiples of this, a divisor of kGemmRows; what the rows beyond the last one hold does not matter.
+  virtual int64_t row_multiple() const { return 1; }
   // Readies the panel for `rows` <= kGemmRows rows; by the thread that issues operations.
   virtual absl::Status Prepare(int64_t rows) = 0;
   // out = in * panel^T, by any thread, as many at once as were asked for; Prepare() has seen this number
-  // of rows. in: (rows, inputs) compute dtype, without gaps. out: (rows, outputs of the panel) fp32.
-  virtual absl::Status Multiply(const Tensor& in, const Tensor& out, int worker) = 0;
+  // of rows. in: (rows rounded up to row_multiple(), inputs) compute dtype, without gaps. out: (rows, outputs of the
+  // panel) fp32.
+  virtual absl::Status Multiply(const void* in, const Tensor& out, int worker) = 0;
 };
 
 class Gemm {
  public:
   virtual ~Gemm() = default;
-  // What decides bits: "onednn-2.6.3/avx512_core_bf16".
+  // What decides bits: "onednn-2.6.3/avx512_core_amx".
   virtual std::string Name() const = 0;
   // Packs (outputs <= kPanelOutputs, inputs) fp32 weights, by any thread. UNIMPLEMENTED where this Gemm would not keep
   // its promise for the shape.
@@ -43,7 +48,7 @@ class Gemm {
 // Our own, on every machine and for both compute dtypes.
 std::unique_ptr<Gemm> MakeSimdGemm(const KernelTable* kernels, DType compute_dtype, int workers);
 
-// oneDNN's; UNIMPLEMENTED where it lacks the dtype or does not keep a row's bits on this machine (tried once, here).
+// oneDNN's; UNIMPLEMENTED where it lacks the dtype on this machine.
 absl::StatusOr<std::unique_ptr<Gemm>> MakeOneDnnGemm(DType compute_dtype, int workers);
 
 // For each thread before it calls oneDNN: no OpenMP threads below ours.

@@ -1,12 +1,17 @@
 // oneDNN's matrix product: each panel packed once as the library likes it (format any), one primitive a row count.
 //
-// Its "brgemm" kernels keep a row's bits whatever the number of rows (measured: 2.6.3, fp32 and bf16, 1 to 300 rows);
-// its older "gemm:jit", which it takes on AVX2 and for bf16 without avx512_bf16, does not. So only brgemm is used, and
-// it is tried once when the backend opens. Threads cannot matter: a primitive runs on the thread that calls it.
+// Its "brgemm" kernels keep a row's bits whatever the number of rows, with one exception (measured: 2.6.3, fp32 and
+// bf16, 1 to 300 rows): with AMX, a single row takes AVX-512's instructions, which round otherwise, and long sums are
+// cut by the number of rows. There rows are computed in multiples of 32 or more; how many it takes is tried for each
+// shape. Its older "gemm:jit", which it takes on AVX2 and for bf16 without avx512_bf16, keeps nothing and is never
+// used. Threads cannot matter: a primitive runs on the thread that calls it.
+#include <algorithm>
 #include <cstring>
+#include <map>
 #include <utility>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/philox.h"
 #include "base/status.h"
 #include "kernels/backend.h"
@@ -36,12 +41,19 @@ struct Shared {
 
 class OneDnnPanel : public GemmPanel {
  public:
-  OneDnnPanel(Shared* shared, dnnl::memory weights, int64_t outputs, int64_t inputs)
-      : shared_(*shared), weights_(std::move(weights)), outputs_(outputs), inputs_(inputs) {}
+  OneDnnPanel(Shared* shared, dnnl::memory weights, int64_t outputs, int64_t inputs, int64_t row_multiple)
+      : shared_(*shared),
+        weights_(std::move(weights)),
+        outputs_(outputs),
+        inputs_(inputs),
+        row_multiple_(row_multiple) {}
 
   int64_t bytes() const override { return static_cast<int64_t>(weights_.get_desc().get_size()); }
 
-  absl::Status Prepare(int64_t rows) override {
+  int64_t row_multiple() const override { return row_multiple_; }
+
+  absl::Status Prepare(int64_t given) override {
+    const int64_t rows = RoundUp(given, row_multiple_);
     return GuardOneDnn("matrix product", [&] {
       shared_.library.Prepare(rows, inputs_, outputs_, weights_.get_desc());
       for (std::vector<float>& dense : shared_.dense) {
@@ -50,12 +62,13 @@ class OneDnnPanel : public GemmPanel {
     });
   }
 
-  absl::Status Multiply(const Tensor& in, const Tensor& out, int worker) override {
+  absl::Status Multiply(const void* in, const Tensor& out, int worker) override {
     return GuardOneDnn("matrix product", [&] {
+      const int64_t rows = RoundUp(out.rows, row_multiple_);
       // brgemm writes without gaps only; a panel of a wider matrix is copied from the cache.
-      const bool dense = out.stride == out.columns;
+      const bool dense = out.stride == out.columns && out.rows == rows;
       float* to = dense ? out.f32() : shared_.dense[worker].data();
-      shared_.library.Multiply(in.rows, inputs_, outputs_, in.data, weights_, to, worker);
+      shared_.library.Multiply(rows, inputs_, outputs_, in, weights_, to, worker);
       if (dense) return;
       for (int64_t r = 0; r < out.rows; ++r) {
         std::memcpy(out.f32() + r * out.stride, to + r * out.columns, out.columns * sizeof(float));
@@ -68,57 +81,113 @@ class OneDnnPanel : public GemmPanel {
   const dnnl::memory weights_;
   const int64_t outputs_;
   const int64_t inputs_;
+  const int64_t row_multiple_;
+};
+
+// A random panel of one shape: whether a row's bits depend on how many rows are computed with it.
+class Trial {
+ public:
+  Trial(DType dtype, int64_t outputs, int64_t inputs)
+      : dtype_(dtype), outputs_(outputs), inputs_(inputs), shared_(dtype, /*workers=*/1) {}
+
+  // The least multiple in which rows keep their bits. UNIMPLEMENTED where this shape is not brgemm's.
+  absl::StatusOr<int64_t> RowMultiple() {
+    UNMASK_RETURN_IF_ERROR(GuardOneDnn("trying a matrix product", [&] {
+      const std::vector<float> weights = Random(0, outputs_ * inputs_);
+      weights_ = shared_.library.Pack(weights.data(), outputs_, inputs_);
+      in_ = Random(1, kGemmRows * inputs_);
+      narrow_.resize(in_.size());
+      for (size_t i = 0; i < in_.size(); ++i) {  // Any bf16 numbers do: cut the floats.
+        uint32_t bits;
+        std::memcpy(&bits, &in_[i], sizeof(bits));
+        narrow_[i] = static_cast<uint16_t>(bits >> 16);
+      }
+    }));
+    UNMASK_ASSIGN_OR_RETURN(const std::vector<float> all, Product(kGemmRows));
+    int64_t least = kGemmRows;
+    UNMASK_RETURN_IF_ERROR(GuardOneDnn("trying a matrix product", [&] {
+      least = shared_.library.RowMultiple(inputs_, outputs_, weights_.get_desc());
+    }));
+    for (const int64_t multiple : {1, 32, 64}) {
+      if (multiple < least) continue;
+      UNMASK_ASSIGN_OR_RETURN(const bool kept, Keeps(multiple, all));
+      if (kept) return multiple;
+    }
+    return kGemmRows;
+  }
+
+ private:
+  static std::vector<float> Random(uint32_t key, int64_t count) {
+    std::vector<float> numbers(count);
+    for (int64_t i = 0; i < count; ++i) {
+      numbers[i] = static_cast<float>(Philox4x32({static_cast<uint32_t>(i)}, key, 0)[0]) * 0x1p-32f - 0.5f;
+    }
+    return numbers;
+  }
+
+  absl::StatusOr<std::vector<float>> Product(int64_t rows) {
+    std::vector<float> out(rows * outputs_);
+    OneDnnPanel panel(&shared_, weights_, outputs_, inputs_, /*row_multiple=*/1);
+    UNMASK_RETURN_IF_ERROR(panel.Prepare(rows));
+    const void* in = dtype_ == DType::kF32 ? static_cast<const void*>(in_.data()) : narrow_.data();
+    UNMASK_RETURN_IF_ERROR(panel.Multiply(in, {DType::kF32, rows, outputs_, outputs_, out.data()}, /*worker=*/0));
+    return out;
+  }
+
+  absl::StatusOr<bool> Keeps(int64_t multiple, const std::vector<float>& all) {
+    std::vector<int64_t> counts = {1, 2, 3, 5, 13, 16, 33, 65, 99, 127};
+    if (multiple > 1) {
+      counts.clear();
+      for (int64_t rows = multiple; rows < kGemmRows; rows += multiple) counts.push_back(rows);
+    }
+    for (const int64_t rows : counts) {
+      UNMASK_ASSIGN_OR_RETURN(const std::vector<float> some, Product(rows));
+      if (std::memcmp(some.data(), all.data(), some.size() * sizeof(float)) != 0) return false;
+    }
+    return true;
+  }
+
+  const DType dtype_;
+  const int64_t outputs_;
+  const int64_t inputs_;
+  Shared shared_;
+  dnnl::memory weights_;
+  std::vector<float> in_;
+  std::vector<uint16_t> narrow_;
 };
 
 class OneDnnGemm : public Gemm {
  public:
-  OneDnnGemm(DType dtype, int workers) : shared_(dtype, workers) {}
+  OneDnnGemm(DType dtype, int workers) : dtype_(dtype), shared_(dtype, workers) {}
 
   std::string Name() const override { return OneDnnName(); }
 
   absl::StatusOr<std::unique_ptr<GemmPanel>> Pack(const float* weights, int64_t outputs, int64_t inputs) override {
+    UNMASK_ASSIGN_OR_RETURN(const int64_t row_multiple, RowMultiple(outputs, inputs));
     std::unique_ptr<GemmPanel> panel;
     UNMASK_RETURN_IF_ERROR(GuardOneDnn("packing a weight", [&] {
-      panel = std::make_unique<OneDnnPanel>(&shared_, shared_.library.Pack(weights, outputs, inputs), outputs, inputs);
+      panel = std::make_unique<OneDnnPanel>(&shared_, shared_.library.Pack(weights, outputs, inputs), outputs, inputs,
+                                            row_multiple);
     }));
     return panel;
   }
 
  private:
-  Shared shared_;
-};
+  // Tried once for each of a model's few shapes; who packs the same shape meanwhile waits.
+  absl::StatusOr<int64_t> RowMultiple(int64_t outputs, int64_t inputs) {
+    MutexLock lock(&mutex_);
+    const auto known = row_multiples_.find({outputs, inputs});
+    if (known != row_multiples_.end()) return known->second;
+    UNMASK_ASSIGN_OR_RETURN(const int64_t found, Trial(dtype_, outputs, inputs).RowMultiple());
+    row_multiples_[{outputs, inputs}] = found;
+    return found;
+  }
 
-// Whether the first rows of a product are the same bits alone as among kGemmRows.
-absl::Status TryRows(Gemm* gemm, DType dtype) {
-  constexpr int64_t kInputs = 1040, kOutputs = 200;
-  const auto random = [](int64_t i) {
-    return static_cast<float>(Philox4x32({static_cast<uint32_t>(i)}, 0, 0)[0]) * 0x1p-32f - 0.5f;
-  };
-  std::vector<float> weights(kOutputs * kInputs), in(kGemmRows * kInputs);
-  for (size_t i = 0; i < weights.size(); ++i) weights[i] = random(i);
-  for (size_t i = 0; i < in.size(); ++i) in[i] = random(-1 - static_cast<int64_t>(i));
-  std::vector<uint16_t> narrow(in.size());
-  for (size_t i = 0; i < in.size(); ++i) {  // Any bf16 numbers do: cut the floats.
-    uint32_t bits;
-    std::memcpy(&bits, &in[i], sizeof(bits));
-    narrow[i] = static_cast<uint16_t>(bits >> 16);
-  }
-  UNMASK_ASSIGN_OR_RETURN(const std::unique_ptr<GemmPanel> panel, gemm->Pack(weights.data(), kOutputs, kInputs));
-  std::vector<float> all(kGemmRows * kOutputs), some(kGemmRows * kOutputs);
-  for (const int64_t rows :
-       {kGemmRows, int64_t{1}, int64_t{2}, int64_t{3}, int64_t{13}, int64_t{16}, int64_t{33}, int64_t{65}}) {
-    float* to = rows == kGemmRows ? all.data() : some.data();
-    void* from = dtype == DType::kF32 ? static_cast<void*>(in.data()) : narrow.data();
-    UNMASK_RETURN_IF_ERROR(panel->Prepare(rows));
-    UNMASK_RETURN_IF_ERROR(
-        panel->Multiply({dtype, rows, kInputs, kInputs, from}, {DType::kF32, rows, kOutputs, kOutputs, to}, 0));
-    if (std::memcmp(to, all.data(), rows * kOutputs * sizeof(float)) != 0) {
-      return absl::UnimplementedError(
-          absl::StrCat("oneDNN computes a row differently among ", rows, " rows than among ", kGemmRows));
-    }
-  }
-  return absl::OkStatus();
-}
+  const DType dtype_;
+  Shared shared_;
+  Mutex mutex_;
+  std::map<std::pair<int64_t, int64_t>, int64_t> row_multiples_ ABSL_GUARDED_BY(mutex_);  // By outputs and inputs.
+};
 
 }  // namespace
 
@@ -127,7 +196,7 @@ absl::StatusOr<std::unique_ptr<Gemm>> MakeOneDnnGemm(DType compute_dtype, int wo
   std::unique_ptr<Gemm> gemm;
   UNMASK_RETURN_IF_ERROR(
       GuardOneDnn("opening oneDNN", [&] { gemm = std::make_unique<OneDnnGemm>(compute_dtype, workers); }));
-  UNMASK_RETURN_IF_ERROR(TryRows(gemm.get(), compute_dtype));
+  UNMASK_RETURN_IF_ERROR(Trial(compute_dtype, /*outputs=*/64, /*inputs=*/64).RowMultiple().status());
   return gemm;
 }
 

@@ -42,13 +42,13 @@ class SimdPanel : public GemmPanel {
     return absl::OkStatus();
   }
 
-  absl::Status Multiply(const Tensor& in, const Tensor& out, int worker) override {
+  absl::Status Multiply(const void* in, const Tensor& out, int worker) override {
     const int64_t strip = shared_.kernels->panel_columns;
     for (int64_t first = 0; first < outputs_; first += strip) {
       shared_.kernels->multiply({.dtype = shared_.dtype,
-                                 .in = in.data,
-                                 .in_stride = in.stride,
-                                 .rows = in.rows,
+                                 .in = in,
+                                 .in_stride = inputs_,
+                                 .rows = out.rows,
                                  .depth = inputs_,
                                  .panel = Strip(first / strip),
                                  .columns = std::min(strip, outputs_ - first),

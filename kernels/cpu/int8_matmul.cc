@@ -93,7 +93,7 @@ absl::StatusOr<std::unique_ptr<Int8Matrix>> Int8Multiplier::Pack(absl::Span<cons
 
 absl::Status Int8Multiplier::Multiply(const Tensor& in, const Int8Matrix& weight, const Tensor& out) {
   if (in.rows == 0) return absl::OkStatus();
-  rows_.resize(in.rows * in.columns);
+  rows_.resize(RoundUp(in.rows, kGemmRows) * in.columns);  // Whatever multiple a panel reads.
   row_scales_.resize(in.rows);
   workers_->RunRows(in.rows, in.columns, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
@@ -102,19 +102,20 @@ absl::Status Int8Multiplier::Multiply(const Tensor& in, const Int8Matrix& weight
   });
   const int64_t blocks = (in.rows + kGemmRows - 1) / kGemmRows;
   for (const Int8Matrix::Part& part : weight.parts()) {
-    UNMASK_RETURN_IF_ERROR(part.panel->Prepare(std::min(in.rows, kGemmRows)));
-    UNMASK_RETURN_IF_ERROR(part.panel->Prepare(in.rows - (blocks - 1) * kGemmRows));
+    const int64_t multiple = part.panel->row_multiple();
+    UNMASK_RETURN_IF_ERROR(part.panel->Prepare(RoundUp(std::min(in.rows, kGemmRows), multiple)));
+    UNMASK_RETURN_IF_ERROR(part.panel->Prepare(RoundUp(in.rows - (blocks - 1) * kGemmRows, multiple)));
   }
   std::vector<absl::Status> errors(workers_->threads());
-  std::vector<std::vector<int32_t>> sums(workers_->threads(),
-                                         std::vector<int32_t>(std::min(in.rows, kGemmRows) * kPanelOutputs));
+  std::vector<std::vector<int32_t>> sums(workers_->threads(), std::vector<int32_t>(kGemmRows * kPanelOutputs));
   workers_->Run(static_cast<int64_t>(weight.parts().size()) * blocks, [&](int64_t index, int worker) {
     const int64_t p = index / blocks, begin = index % blocks * kGemmRows;
     const int64_t end = std::min(in.rows, begin + kGemmRows);
     const Int8Matrix::Part& part = weight.parts()[p];
     const int64_t outputs = part.scales.size();
     int32_t* to = sums[worker].data();
-    const absl::Status status = part.panel->Multiply(rows_.data() + begin * in.columns, end - begin, to, worker);
+    const absl::Status status = part.panel->Multiply(rows_.data() + begin * in.columns,
+                                                     RoundUp(end - begin, part.panel->row_multiple()), to, worker);
     if (!status.ok()) {
       errors[worker] = status;
       return;

@@ -19,6 +19,12 @@ int64_t CpuMatrix::bytes() const {
   return total;
 }
 
+int64_t CpuMatrix::row_multiple() const {
+  int64_t largest = 1;  // They all divide kGemmRows, and so each other.
+  for (const auto& panel : panels_) largest = std::max(largest, panel->row_multiple());
+  return largest;
+}
+
 MatrixMultiplier::MatrixMultiplier(const KernelTable* kernels, DType compute_dtype, bool onednn, Workers* workers)
     : kernels_(kernels), workers_(workers), fallback_(MakeSimdGemm(kernels, compute_dtype, workers->threads())) {
   if (!onednn) return;
@@ -87,9 +93,10 @@ absl::StatusOr<std::unique_ptr<CpuMatrix>> MatrixMultiplier::Pack(absl::Span<con
   return std::make_unique<CpuMatrix>(rows, columns, std::move(panels));
 }
 
-absl::Status MatrixMultiplier::Multiply(const Tensor& given, const CpuMatrix& weight, const Tensor& out) {
-  if (given.rows == 0) return absl::OkStatus();
-  const Tensor in = WithoutGaps(given);
+absl::Status MatrixMultiplier::Multiply(const Tensor& in, const CpuMatrix& weight, const Tensor& out) {
+  if (in.rows == 0) return absl::OkStatus();
+  const char* dense = DenseRows(in, weight.row_multiple());
+  const int64_t row_bytes = in.columns * ByteSize(in.dtype);
   const int64_t blocks = (in.rows + kGemmRows - 1) / kGemmRows;
   for (int64_t p = 0; p < weight.panels(); ++p) {
     UNMASK_RETURN_IF_ERROR(weight.panel(p)->Prepare(std::min(in.rows, kGemmRows)));
@@ -100,21 +107,21 @@ absl::Status MatrixMultiplier::Multiply(const Tensor& given, const CpuMatrix& we
     const int64_t p = index / blocks, begin = index % blocks * kGemmRows;
     const int64_t end = std::min(in.rows, begin + kGemmRows);
     const absl::Status status = weight.panel(p)->Multiply(
-        in.Rows(begin, end), out.Rows(begin, end).Columns(p * kPanelOutputs, weight.PanelEnd(p)), worker);
+        dense + begin * row_bytes, out.Rows(begin, end).Columns(p * kPanelOutputs, weight.PanelEnd(p)), worker);
     if (!status.ok()) errors[worker] = status;
   });
   for (absl::Status& error : errors) UNMASK_RETURN_IF_ERROR(error);
   return absl::OkStatus();
 }
 
-Tensor MatrixMultiplier::WithoutGaps(const Tensor& in) {
-  if (in.stride == in.columns) return in;
+const char* MatrixMultiplier::DenseRows(const Tensor& in, int64_t multiple) {
+  if (in.stride == in.columns && in.rows % multiple == 0) return static_cast<const char*>(in.data);
   const int64_t row_bytes = in.columns * ByteSize(in.dtype);
-  dense_.resize(in.rows * row_bytes);
+  dense_.resize(RoundUp(in.rows, multiple) * row_bytes);
   workers_->RunRows(in.rows, in.columns, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) std::memcpy(dense_.data() + r * row_bytes, in.Rows(r, r + 1).data, row_bytes);
   });
-  return {in.dtype, in.rows, in.columns, in.columns, dense_.data()};
+  return dense_.data();
 }
 
 }  // namespace unmask

@@ -72,6 +72,19 @@ void OneDnnLibrary::Prepare(int64_t rows, int64_t inputs, int64_t outputs, const
   products_.emplace(key, product);
 }
 
+int64_t OneDnnLibrary::RowMultiple(int64_t inputs, int64_t outputs, const Description& layout) {
+  for (const int64_t multiple : {1, 32, 64}) {
+    try {
+      for (int64_t rows = multiple; rows <= kGemmRows; rows += multiple) Describe(rows, inputs, outputs, layout);
+      return multiple;
+    } catch (const dnnl::error& error) {
+      if (error.status != dnnl_unimplemented) throw;
+    }
+  }
+  Describe(kGemmRows, inputs, outputs, layout);
+  return kGemmRows;
+}
+
 void OneDnnLibrary::Multiply(int64_t rows, int64_t inputs, int64_t outputs, const void* in, const dnnl::memory& weights,
                              void* out, int index) {
   const Product& product = products_.at(std::make_tuple(rows, inputs, outputs));

@@ -30,12 +30,12 @@ size_t TileSize(absl::Span<const SampleSpec> specs) {
   return size;
 }
 
-void Gather(const Tensor& hidden, absl::Span<const SampleSpec> specs, Tile* tile) {
+void Gather(const Tensor& hidden, absl::Span<const SampleSpec> specs, int64_t row_multiple, Tile* tile) {
   const size_t row_bytes = hidden.columns * ByteSize(hidden.dtype);
   int64_t rows = static_cast<int64_t>(specs.size());
   tile->unconditional.clear();
   for (const SampleSpec& spec : specs) tile->unconditional.push_back(spec.unconditional_row < 0 ? -1 : rows++);
-  tile->data.resize(rows * row_bytes);
+  tile->data.resize(RoundUp(rows, row_multiple) * row_bytes);
   tile->rows = {hidden.dtype, rows, hidden.columns, hidden.columns, tile->data.data()};
   const auto copy = [&](int64_t from, int64_t to) {
     std::memcpy(tile->rows.Rows(to, to + 1).data, hidden.Rows(from, from + 1).data, row_bytes);
@@ -76,7 +76,7 @@ absl::Status PickTile(const KernelTable& kernels, Workers* workers, const Tile& 
     const int64_t first = t * kTaskIds, end = std::min(head.rows(), first + kTaskIds);
     for (int64_t p = t * kPanelsOfTask; p * kPanelOutputs < end; ++p) {
       const Tensor out = logits.Columns(p * kPanelOutputs - first, head.PanelEnd(p) - first);
-      const absl::Status status = head.panel(p)->Multiply(tile.rows, out, worker);
+      const absl::Status status = head.panel(p)->Multiply(tile.rows.data, out, worker);
       if (!status.ok()) {
         errors[worker] = status;
         return;
@@ -107,7 +107,7 @@ absl::Status PickCandidates(const KernelTable& kernels, Workers* workers, const 
   Tile tile;
   for (size_t begin = 0, size; begin < specs.size(); begin += size) {
     size = TileSize(specs.subspan(begin));
-    Gather(hidden, specs.subspan(begin, size), &tile);
+    Gather(hidden, specs.subspan(begin, size), head.row_multiple(), &tile);
     UNMASK_RETURN_IF_ERROR(
         PickTile(kernels, workers, tile, head, first_token, specs.subspan(begin, size), records.subspan(begin, size)));
   }

@@ -33,7 +33,7 @@ double LargestOf(const Matrix& matrix, int64_t row, int64_t columns) {
 TEST_P(Int8Test, IsWithinHalfAScaleOfTheProduct) {
   const auto backend = OpenInt8(GetParam());
   for (const auto& [rows, outputs, inputs] :
-       std::vector<std::array<int, 3>>{{1, 1, 1}, {3, 13, 5}, {130, 300, 80}, {17, 257, 1040}}) {
+       std::vector<std::array<int, 3>>{{1, 1, 1}, {3, 13, 5}, {2, 24, 64}, {130, 300, 80}, {17, 257, 1040}}) {
     Matrix in(GetParam().dtype, rows, inputs, 3), weight(DType::kF32, outputs, inputs),
         out(DType::kF32, rows, outputs, 5);
     in.FillNormal(1);
