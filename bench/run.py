@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""run.py BUILD: measures everything of docs/performance.md side by side, prints a table, writes BUILD/bench/report.md and
-plots beside it. Two threads, prompt 64, gen 64, block 32, steps 64; one machine, one run; medians over interleaved rounds.
+"""run.py BUILD [PARTS]: measures everything of docs/performance.md side by side, prints a table, writes BUILD/bench/report.md and
+plots beside it. PARTS: some of the letters abcdefg. Two threads, prompt 64, gen 64, block 32, steps 64; one machine, one run; medians over interleaved rounds.
 
-Peers that are missing under BUILD/peers are reported, not fatal."""
+Peers that are missing under BUILD/peers are reported, not fatal. UNMASK_BENCH_ROUNDS: rounds a comparison;
+UNMASK_BENCH_BURSTS: see instruments.Burst."""
 
 import json
 import os
@@ -12,7 +13,7 @@ import subprocess
 import sys
 
 import plots
-from instruments import Instrument, LlamaCpp, Ratio, interleave
+from instruments import BURSTS, Burst, Instrument, LlamaCpp, Ratio, interleave
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.abspath(sys.argv[1])
@@ -41,6 +42,12 @@ def ours(dtype, threads, ranks=1):
     return instrument
 
 
+def warm_step(engine):
+    """A step right after another one: its threads are awake and on processors of their own, as amid a generation."""
+    engine.ask("step")
+    return engine.ask("step")
+
+
 def result(letter, what, target, ratio, digits=2, best=max):
     value = ratio.median if isinstance(ratio, Ratio) else ratio
     met = "" if target is None else "met" if best(value, target) == value else "MISSED"
@@ -53,7 +60,7 @@ def products_and_profile(dtype):
     """(a) and (b): wall clock on two threads, and the processor's time on one, which other programs change less."""
     for threads, clock in ((2, "ms"), (1, "cpu_ms")):
         with ours(dtype, threads) as engine:
-            values = interleave([("step", lambda: engine.ask("step")), ("bare", lambda: engine.ask("onednn 128 16"))],
+            values = interleave([("step", lambda: warm_step(engine)), ("bare", lambda: engine.ask("onednn 128 16"))],
                                 ROUNDS, f"{dtype}, products and profile, {threads} thread(s)")
         rates, bare, shares, parts = [], [], [], []
         for step, alone in zip(values["step"], values["bare"]):
@@ -85,7 +92,7 @@ def peers(dtype):
                 for _ in range(2):
                     torch.ask("step")
                 engine.ask("begin none")
-                values = interleave([("ours", lambda: engine.ask("step")["ms"]), ("torch", lambda: torch.ask("step")["ms"])],
+                values = interleave([("ours", lambda: warm_step(engine)["ms"]), ("torch", lambda: warm_step(torch)["ms"])],
                                     min(ROUNDS, 60), f"{dtype}, against {name}")
             result("c", f"steps/s ÷ the reference's loop in {name}, {dtype}", targets[0],
                    Ratio(values["torch"], values["ours"]))
@@ -109,15 +116,19 @@ def peers(dtype):
 def ranks(dtype):
     """(d)"""
     with ours(dtype, 1) as one, ours(dtype, 1, ranks=2) as two:
-        values = interleave([("one", lambda: one.ask("step")["ms"]), ("two", lambda: two.ask("step")["ms"])], ROUNDS,
+        values = interleave([("one", lambda: warm_step(one)["ms"]), ("two", lambda: warm_step(two)["ms"])], ROUNDS,
                             f"{dtype}, one rank and two")
     result("d", f"two ranks of one thread ÷ one, {dtype}", 1.7, Ratio(values["one"], values["two"]))
 
 
 def coordinator():
     """(e)"""
-    runs = [json.loads(subprocess.run([os.path.join(BUILD, "bench", "bin", "coordinator_bench")], check=True, text=True,
-                                      capture_output=True).stdout) for _ in range(3)]
+    runs = []
+    for _ in range(3):
+        with Burst():
+            run = subprocess.run([os.path.join(BUILD, "bench", "bin", "coordinator_bench")], check=True, text=True,
+                                 capture_output=True)
+        runs.append(json.loads(run.stdout))
     for kind, name in (("generate", "Generate"), ("stream", "GenerateStream")):
         result("e", f"coordinator and gRPC, ms a step, {name}", 0.3, statistics.median(r[f"{kind}_ms"] for r in runs), 3, min)
         result("e", f"the same, the quietest request", None, min(r[f"{kind}_best_ms"] for r in runs), 3)
@@ -144,12 +155,16 @@ def caches(dtype):
         engine.ask("begin " + policy)
     bare = engines["none"].ask("onednn 128 16")
     bandwidth = engines["none"].ask("bandwidth")["bytes_per_second"]
-    values = interleave([(p, lambda e=e: e.ask("step")["ms"]) for p, e in engines.items()], 64, f"{dtype}, cache policies")
+
+    def eight_steps(engine):
+        return sum(engine.ask("step")["ms"] for _ in range(8))
+
+    values = interleave([(p, lambda e=e: eight_steps(e)) for p, e in engines.items()], 16, f"{dtype}, cache policies")
     for engine in engines.values():
         engine.close()
     masks = [32 - i for i in range(32)] * 2
     computed = {"none": [128] * 64, "prefix": [128] + [64] * 31 + [128] + [32] * 31, "dual": ([128] + [32] * 31) * 2}
-    total = {p: sum(v) for p, v in values.items()}
+    total = {p: sum(v) / 2 for p, v in values.items()}  # Two generations.
     ideal = {p: roofline(dtype, list(zip(c, masks)), bare["gflop"] / bare["ms"] * 1e12, bandwidth)
              for p, c in computed.items()}
     for policy in ("prefix", "dual"):
@@ -164,7 +179,7 @@ def caches(dtype):
 def int8():
     """(g)"""
     with ours("bf16", 2) as bf16, ours("int8", 2) as small:
-        values = interleave([("bf16", lambda: bf16.ask("step")["ms"]), ("int8", lambda: small.ask("step")["ms"])], ROUNDS,
+        values = interleave([("bf16", lambda: warm_step(bf16)["ms"]), ("int8", lambda: warm_step(small)["ms"])], ROUNDS,
                             "int8 and bf16")
     result("g", "int8 ÷ bf16, steps/s", 1.5, Ratio(values["bf16"], values["int8"]))
     speeds["Unmask int8"] = 1e3 / statistics.median(values["int8"])
@@ -184,21 +199,25 @@ def int8():
 def machine():
     with open("/proc/cpuinfo") as info:
         name = next((line.split(":")[1].strip() for line in info if line.startswith("model name")), platform.machine())
-    return f"{name}, {os.cpu_count()} cores, Linux {platform.release()}, load average {os.getloadavg()[0]:.1f}"
+    return (f"{name}, {os.cpu_count()} cores, Linux {platform.release()}, load average {os.getloadavg()[0]:.1f}, "
+            f"{ROUNDS} rounds{', in bursts of priority' if BURSTS else ''}")
 
 
 def main():
     before = machine()
     print(before)
-    for dtype in ("fp32", "bf16", "int8"):
-        products_and_profile(dtype)
-    for dtype in ("fp32", "bf16"):
-        peers(dtype)
-        ranks(dtype)
-        caches(dtype)
-    coordinator()
-    int8()
-    files["profile.svg"] = plots.shares("Where a step's time goes, one thread", list(profiles.items()))
+    parts = sys.argv[2] if len(sys.argv) > 2 else "abcdefg"
+    if "a" in parts or "b" in parts:
+        for dtype in ("fp32", "bf16", "int8"):
+            products_and_profile(dtype)
+        files["profile.svg"] = plots.shares("Where a step's time goes, one thread", list(profiles.items()))
+    for letter, measure in (("c", peers), ("d", ranks), ("f", caches)):
+        for dtype in ("fp32", "bf16") if letter in parts else ():
+            measure(dtype)
+    if "e" in parts:
+        coordinator()
+    if "g" in parts:
+        int8()
     if speeds:
         files["engines.svg"] = plots.bars("Steps a second, 2 threads, 252 M parameters, canvas of 128",
                                           [(n, s, 0 if n.startswith("Unmask") else 4) for n, s in speeds.items()], "steps/s")
@@ -206,7 +225,7 @@ def main():
               "| | result | target | measured (quartiles) | |", "|---|---|---|---|---|"]
     report += ["| " + " | ".join(row) + " |" for row in sorted(rows, key=lambda row: row[0])]
     report += [""] + [part + "\n" for part in sections]
-    names = list(next(iter(profiles.values())))
+    names = list(next(iter(profiles.values()), []))
     report += ["| share of a step | " + " | ".join(profiles) + " |", "|---|" + "---|" * len(profiles)]
     report += [f"| {n} | " + " | ".join(f"{100 * p[n]:.1f} %" for p in profiles.values()) + " |" for n in names]
     folder = os.path.join(BUILD, "bench")

@@ -29,7 +29,10 @@ def main():
                 answer(numerics="PyTorch " + torch.__version__)
             elif command == "step":
                 begin = time.perf_counter()
-                canvas = next(steps)
+                canvas = next(steps, None)
+                if canvas is None:  # The generation is over: the next one.
+                    steps = llada.generate(model, prompt, 64, 32, 64)
+                    canvas = next(steps)
                 answer(ms=(time.perf_counter() - begin) * 1e3, done=not (canvas == model.mask).any().item())
             else:
                 answer(canvas=[] if canvas is None else canvas[0].tolist())

@@ -69,10 +69,11 @@ absl::Status AttendRows(const KernelTable& kernels, Workers* workers, const RowL
       tasks.push_back({group.slot, begin, std::min<int64_t>(kAttendRows, group.end - begin)});
     }
   }
-  constexpr int64_t kAlignment = 16;  // Floats: one cache line.
-  const int64_t scratch_size = (AttendScratch(head_dim) + kAlignment - 1) / kAlignment * kAlignment;
-  std::vector<float> scratch(workers->threads() * scratch_size);
-  workers->Run(static_cast<int64_t>(tasks.size()) * heads, [&](int64_t index, int worker) {
+  const size_t scratch_size = AttendScratch(head_dim);
+  workers->Run(static_cast<int64_t>(tasks.size()) * heads, [&](int64_t index, int) {
+    // Kept by its thread: taken and given back by each call it would be mapped, and cleared, anew.
+    thread_local std::vector<float> scratch;
+    if (scratch.size() < scratch_size) scratch.resize(scratch_size);
     const Task& task = tasks[index / heads];
     const int64_t h = index % heads;
     const Tensor& keys = task.slot->keys;
@@ -93,7 +94,7 @@ absl::Status AttendRows(const KernelTable& kernels, Workers* workers, const RowL
         .query_stride = q.stride,
         .out = out.Rows(task.begin, out.rows).Columns(h * head_dim, out.columns).data,
         .out_stride = out.stride,
-        .scratch = scratch.data() + worker * scratch_size,
+        .scratch = scratch.data(),
     });
   });
   return absl::OkStatus();

@@ -55,7 +55,10 @@ int64_t Int8Matrix::bytes() const {
 }
 
 Int8Multiplier::Int8Multiplier(const KernelTable* kernels, bool onednn, Workers* workers)
-    : kernels_(kernels), workers_(workers), fallback_(MakeSimdInt8Gemm(kernels)) {
+    : kernels_(kernels),
+      workers_(workers),
+      fallback_(MakeSimdInt8Gemm(kernels)),
+      sums_(workers->threads() * kGemmRows * kPanelOutputs) {
   if (!onednn) return;
   auto preferred = MakeOneDnnInt8Gemm(workers->threads());
   if (preferred.ok()) preferred_ = *std::move(preferred);
@@ -107,13 +110,12 @@ absl::Status Int8Multiplier::Multiply(const Tensor& in, const Int8Matrix& weight
     UNMASK_RETURN_IF_ERROR(part.panel->Prepare(RoundUp(in.rows - (blocks - 1) * kGemmRows, multiple)));
   }
   std::vector<absl::Status> errors(workers_->threads());
-  std::vector<std::vector<int32_t>> sums(workers_->threads(), std::vector<int32_t>(kGemmRows * kPanelOutputs));
   workers_->Run(static_cast<int64_t>(weight.parts().size()) * blocks, [&](int64_t index, int worker) {
     const int64_t p = index / blocks, begin = index % blocks * kGemmRows;
     const int64_t end = std::min(in.rows, begin + kGemmRows);
     const Int8Matrix::Part& part = weight.parts()[p];
     const int64_t outputs = part.scales.size();
-    int32_t* to = sums[worker].data();
+    int32_t* to = sums_.data() + worker * kGemmRows * kPanelOutputs;
     const absl::Status status = part.panel->Multiply(rows_.data() + begin * in.columns,
                                                      RoundUp(end - begin, part.panel->row_multiple()), to, worker);
     if (!status.ok()) {

@@ -81,6 +81,7 @@ class Int8Multiplier {
   std::unique_ptr<Int8Gemm> fallback_;
   std::vector<int8_t> rows_;       // The quantised input,
   std::vector<float> row_scales_;  // and its scales.
+  std::vector<int32_t> sums_;      // Of each worker: one product.
 };
 
 }  // namespace unmask
