@@ -8,6 +8,7 @@ packages=(
   libdnnl-dev libopenmpi-dev openmpi-bin                                               # kernels, ranks
   libcli11-dev nlohmann-json3-dev libcpp-httplib-dev prometheus-cpp-dev libxxhash-dev  # flags, JSON, admin port, digests
   libgtest-dev libgmock-dev openssl                                                    # tests
+  python3 python3-regex python3-torch                                                  # tests of models/train
 )
 for extra in "$@"; do
   case $extra in

@@ -1,0 +1,63 @@
+"""Short poems written by a seeded grammar, and questions for the line after and the line before.
+
+Three kinds: LEARNT are read in pre-training and asked about in instruction data, in both directions; READ are read whole in
+pre-training and never asked about: the reversal test counts these alone."""
+
+import random
+
+from .example import ask, follow_up
+
+WRITTEN, LEARNT, READ = 320, 60, 40
+LINES = 4
+ADJECTIVES = ["silver", "quiet", "golden", "little", "lonely", "gentle", "ancient", "sleepy", "bright", "hidden", "frozen",
+              "wild", "pale", "merry", "proud", "tired", "clever", "hungry", "brave", "old"]
+BEINGS = ["fox", "owl", "sailor", "child", "river", "swan", "miller", "wolf", "shepherd", "cloud", "queen", "sparrow", "lantern",
+          "dancer", "wind", "painter", "heron", "piper", "rose", "deer", "hunter", "raven", "baker", "star"]
+VERBS = ["sings", "waits", "wanders", "dreams", "sleeps", "hides", "calls", "dances", "whispers", "listens", "rests", "weeps",
+         "turns", "shines", "hurries", "kneels"]
+PLACES = [("by the sea", "under the tree"), ("in the night", "without a light"), ("on the hill", "beside the mill"),
+          ("in the rain", "down the lane"), ("near the well", "beneath the bell"), ("at the door", "along the shore"),
+          ("in the snow", "where lilies grow"), ("through the glade", "in the shade"), ("on the stone", "all alone"),
+          ("until the day", "far away"), ("over the town", "in a crown"), ("beyond the wall", "before the fall"),
+          ("with the bees", "among the trees"), ("in the spring", "for the king"), ("on the ground", "without a sound")]
+
+AFTER = ['What line comes after "{}"?', 'Which line follows "{}" in the poem?', 'In the poem, what is the line after "{}"?']
+BEFORE = ['What line comes before "{}"?', 'Which line precedes "{}" in the poem?', 'In the poem, what is the line before "{}"?']
+
+
+def write_all():
+    r = random.Random(20260101)
+    used, poems = set(), []
+    while len(poems) < WRITTEN:
+        poem = []
+        for first, second in r.sample(PLACES, LINES // 2):
+            for place in (first, second):
+                while True:
+                    line = f"The {r.choice(ADJECTIVES)} {r.choice(BEINGS)} {r.choice(VERBS)} {place}"
+                    if line not in used:
+                        break
+                used.add(line)
+                poem.append(line)
+        poems.append(poem)
+    return poems[:LEARNT] + poems[-READ:]
+
+
+POEMS = write_all()
+
+
+def question(r, poem, forward):
+    at = r.randrange(LINES - 1)
+    if forward:
+        return at, ask("poem, line after", r.choice(AFTER).format(poem[at]), poem[at + 1])
+    return at, ask("poem, line before", r.choice(BEFORE).format(poem[at + 1]), poem[at])
+
+
+def draw(r, test=False, forward=None, turns=1):
+    poem = r.choice(POEMS[LEARNT:] if test else POEMS[:LEARNT])
+    forward = r.random() < 0.5 if forward is None else forward
+    if turns == 1:
+        return question(r, poem, forward)[1]
+    at = r.randrange(LINES - 2)
+    if forward:
+        return follow_up(ask("poem, line after", r.choice(AFTER).format(poem[at]), poem[at + 1]), "And the line after that?", poem[at + 2])
+    return follow_up(ask("poem, line before", r.choice(BEFORE).format(poem[at + 2]), poem[at + 1]), "And the line before that?", poem[at])
