@@ -2,9 +2,12 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <cstdlib>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/mutex.h"
+#include "base/trace_context.h"
 #include "cli/channel.h"
 #include "unmask/v1/fleet.grpc.pb.h"
 #include "unmask/v1/inference.grpc.pb.h"
@@ -81,6 +84,11 @@ class GrpcClient final : public Client {
     Call(GrpcClient* client, absl::Duration timeout) : client_(client) {
       if (timeout != absl::InfiniteDuration()) context_.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
       Authorize(client_->credentials_, &context_);
+      // As OpenTelemetry hands a trace to a process: what called us finds our request by it.
+      const char* traceparent = std::getenv("TRACEPARENT");
+      if (const auto trace = ParseTraceparent(traceparent != nullptr ? traceparent : "")) {
+        context_.AddMetadata("traceparent", trace->ToString());
+      }
       MutexLock lock(&client_->mutex_);
       if (client_->cancelled_) context_.TryCancel();
       client_->current_ = &context_;

@@ -111,7 +111,7 @@ absl::StatusOr<std::shared_ptr<Replica>> Fleet::Ready(uint64_t epoch, const Repl
       return absl::FailedPreconditionError("the replica is not one that is starting");
     }
     UNMASK_RETURN_IF_ERROR(Check(member->description));  // Another one may have become the measure meanwhile.
-    replica = std::make_shared<Replica>(epoch, member->description, ready, std::move(sender));
+    replica = std::make_shared<Replica>(epoch, member->description, ready, std::move(sender), options_.observer);
     member->replica = replica;
     member->status.set_state(v1::REPLICA_STATE_READY);
     member->status.set_numerics(ready.numerics());
@@ -178,23 +178,28 @@ void Fleet::Rebalance(uint64_t epoch) {
   });
 }
 
-void Fleet::Detach(uint64_t epoch) {
+void Fleet::Detach(uint64_t epoch, const char* reason) {
   std::shared_ptr<Replica> replica;
+  bool drained = false;
   {
     MutexLock lock(&mutex_);
     Member* member = Find(epoch);
     if (member == nullptr) return;
     replica = std::exchange(member->replica, nullptr);
     const bool answered = replica && replica->load().steps_answered > 0;
-    const bool drained = member->status.state() == v1::REPLICA_STATE_DRAINING;
+    drained = member->status.state() == v1::REPLICA_STATE_DRAINING;
     member->fruitless = answered || drained ? 0 : member->fruitless + 1;
     const bool failed = member->fruitless >= kFailingDeaths;
-    if (failed)
-      LogError("replica ", member->status.name(), " failed ", member->fruitless, " times without answering a step");
+    if (failed) {
+      Log(Severity::kError, "replica failed again and again without answering a step",
+          {{"replica", member->status.name()}, {"epoch", epoch}, {"times", member->fruitless}});
+    }
     member->status.set_state(failed ? v1::REPLICA_STATE_FAILED : v1::REPLICA_STATE_DOWN);
     member->status.clear_ranks();
     member->status.clear_loading();
   }
+  const int running = replica ? replica->load().running : 0;
+  if (options_.observer != nullptr && (!drained || running > 0)) options_.observer->OnReplicaLost(reason, running);
   if (!replica) return;
   for (auto& sequence : replica->Close()) {
     const std::shared_ptr<SequenceSink> sink = sequence->sink;
@@ -203,8 +208,8 @@ void Fleet::Detach(uint64_t epoch) {
       status = ServiceError(absl::StatusCode::kInternal, kPoisonRequest,
                             "the request killed every replica that it was given",
                             {{"replays", absl::StrCat(sequence->replays)}});
-      LogError("sequence ", sequence->id(), " killed ", sequence->deaths_alone,
-               " replicas on its own: failed as poison");
+      Log(Severity::kError, "request killed every replica that it was given: failed as poison",
+          {{"request_id", sequence->spec().request_id}, {"replays", sequence->replays}});
     } else {
       status = Place(std::move(sequence));
     }
@@ -330,6 +335,9 @@ v1::GetFleetResponse Fleet::Describe() const {
   {
     MutexLock lock(&mutex_);
     response.set_queued(waiting_.size());
+    int64_t work = 0;
+    for (const auto& sequence : waiting_) work += sequence->WorkLeft();
+    response.set_queued_work(work);
     for (const auto& [name, member] : members_) {
       *response.add_replicas() = member.status;
       replicas.push_back(member.replica);
@@ -339,9 +347,11 @@ v1::GetFleetResponse Fleet::Describe() const {
     if (!replicas[i]) continue;
     const Replica::Load load = replicas[i]->load();
     response.set_queued(response.queued() + load.waiting);
+    response.set_queued_work(response.queued_work() + load.work_waiting);
     response.mutable_replicas(i)->set_running(load.running);
     response.mutable_replicas(i)->set_kv_positions_used(load.kv_positions_used);
     response.mutable_replicas(i)->set_steps(load.steps);
+    response.mutable_replicas(i)->set_tokens(load.tokens);
   }
   return response;
 }

@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/mutex.h"
+#include "coordinator/fleet_observer.h"
 #include "coordinator/replica.h"
 #include "coordinator/served_model.h"
 #include "unmask/internal/v1/replica.pb.h"
@@ -29,6 +30,7 @@ struct FleetOptions {
   std::optional<int32_t> eot;
   // The queue's bound: a request that would wait longer than this for its first step is refused.
   absl::Duration max_wait = absl::Minutes(10);
+  FleetObserver* observer = nullptr;  // May be null, else outlives the fleet.
 };
 
 class Fleet {
@@ -54,7 +56,8 @@ class Fleet {
   // some.
   void Rebalance(uint64_t epoch);
   // Its connection is over; its sequences go on elsewhere or wait. Idempotent. Replica::OnResult must have returned.
-  void Detach(uint64_t epoch);
+  // reason: one of fleet_observer.h.
+  void Detach(uint64_t epoch, const char* reason = kReplicaEnded);
 
   // --- The service's side.
 

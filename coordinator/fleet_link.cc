@@ -40,11 +40,11 @@ class Link final : public grpc::ServerBidiReactor<ReplicaMessage, CoordinatorMes
 
   void OnReadDone(bool ok) override {
     if (!ok) {
-      End(absl::OkStatus(), "it hung up");
+      End(absl::OkStatus(), "it hung up", kReplicaEnded);
       return;
     }
     if (absl::Status status = Heard(); !status.ok()) {
-      End(status, status.message());
+      End(status, status.message(), kReplicaBrokeProtocol);
       return;
     }
     StartRead(&incoming_);
@@ -56,11 +56,11 @@ class Link final : public grpc::ServerBidiReactor<ReplicaMessage, CoordinatorMes
     if (ok && !ended_at_ && !outbox_.empty()) StartWrite(&outbox_.front());
   }
 
-  void OnCancel() override { End(absl::CancelledError("the stream broke"), "its stream broke"); }
+  void OnCancel() override { End(absl::CancelledError("the stream broke"), "its stream broke", kReplicaEnded); }
 
   void OnDone() override {
     watch_.Remove(this);
-    if (epoch_ != 0) fleet_.Detach(epoch_);
+    if (epoch_ != 0) fleet_.Detach(epoch_, lost_by());
     delete this;
   }
 
@@ -76,13 +76,14 @@ class Link final : public grpc::ServerBidiReactor<ReplicaMessage, CoordinatorMes
       silent = now - last_heard_ > lease_;
     }
     if (silent) {
-      End(absl::DeadlineExceededError("no message came within the lease"), "it was silent for longer than its lease");
+      End(absl::DeadlineExceededError("no message came within the lease"), "it was silent for longer than its lease",
+          kReplicaSilent);
       call_.TryCancel();  // It does not read either.
     } else if (fleet_.Overdue(epoch_, now)) {
       // Rank 0 may well live and read: the verdict lets it end its processes.
-      End(absl::DeadlineExceededError("a step did not come back in time"), "a step of it is stuck");
+      End(absl::DeadlineExceededError("a step did not come back in time"), "a step of it is stuck", kReplicaStuck);
     } else if (draining_ && fleet_.Idle(epoch_)) {
-      End(absl::OkStatus(), "it is drained");
+      End(absl::OkStatus(), "it is drained", kReplicaEnded);
     }
   }
 
@@ -113,7 +114,7 @@ class Link final : public grpc::ServerBidiReactor<ReplicaMessage, CoordinatorMes
       case ReplicaMessage::kHeartbeat:
         return absl::OkStatus();
       case ReplicaMessage::kDraining:
-        LogInfo("replica of epoch ", epoch_.load(), " drains");
+        Log(Severity::kInfo, "replica drains", {{"replica", name()}, {"epoch", epoch_.load()}});
         fleet_.Drain(epoch_);
         draining_ = true;
         return absl::OkStatus();
@@ -128,8 +129,12 @@ class Link final : public grpc::ServerBidiReactor<ReplicaMessage, CoordinatorMes
     UNMASK_ASSIGN_OR_RETURN(const uint64_t epoch, fleet_.Attach(incoming_.description()));
     epoch_ = epoch;
     const std::string& name = incoming_.description().name();
-    LogInfo("replica ", name, " connected from ", call_.peer(), " with ", incoming_.description().ranks_size(),
-            " ranks, epoch ", epoch);
+    Log(Severity::kInfo, "replica connected",
+        {{"replica", name},
+         {"epoch", epoch},
+         {"ranks", incoming_.description().ranks_size()},
+         {"restarts", incoming_.description().restarts()},
+         {"peer", call_.peer()}});
     {
       MutexLock lock(&mutex_);
       name_ = name;
@@ -144,7 +149,7 @@ class Link final : public grpc::ServerBidiReactor<ReplicaMessage, CoordinatorMes
     if (replica_) return absl::FailedPreconditionError("it was ready before");
     UNMASK_ASSIGN_OR_RETURN(replica_, fleet_.Ready(epoch_, incoming_.ready(),
                                                    [this](const CoordinatorMessage& message) { Send(message); }));
-    LogInfo("replica of epoch ", epoch_.load(), " is ready");
+    Log(Severity::kInfo, "replica ready", {{"replica", name()}, {"epoch", epoch_.load()}});
     return absl::OkStatus();
   }
 
@@ -157,12 +162,24 @@ class Link final : public grpc::ServerBidiReactor<ReplicaMessage, CoordinatorMes
   }
 
   // Only the first call counts.
-  void End(const absl::Status& status, absl::string_view why) {
+  void End(const absl::Status& status, absl::string_view why, const char* lost_by) {
     MutexLock lock(&mutex_);
     if (ended_at_) return;
     ended_at_ = Clock::now();
-    Log(status.ok() ? Severity::kInfo : Severity::kWarning, absl::StrCat("replica ", name_, " goes: ", why));
+    lost_by_ = lost_by;
+    Log(status.ok() ? Severity::kInfo : Severity::kWarning, "replica goes",
+        {{"replica", name_}, {"epoch", epoch_.load()}, {"reason", why}});
     Finish(ToGrpc(status));
+  }
+
+  std::string name() {
+    MutexLock lock(&mutex_);
+    return name_;
+  }
+
+  const char* lost_by() {
+    MutexLock lock(&mutex_);
+    return lost_by_;
   }
 
   grpc::CallbackServerContext& call_;
@@ -180,6 +197,7 @@ class Link final : public grpc::ServerBidiReactor<ReplicaMessage, CoordinatorMes
   std::deque<CoordinatorMessage> outbox_ ABSL_GUARDED_BY(mutex_);  // The first is being written.
   Clock::time_point last_heard_ ABSL_GUARDED_BY(mutex_);
   std::optional<Clock::time_point> ended_at_ ABSL_GUARDED_BY(mutex_);
+  const char* lost_by_ ABSL_GUARDED_BY(mutex_) = kReplicaEnded;  // How, once it has.
 };
 
 class FleetLinkService final : public internal::v1::FleetLinkService::CallbackService {

@@ -1,38 +1,12 @@
 #include "coordinator/generation.h"
 
-#include <random>
-#include <string>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "coordinator/errors.h"
 #include "coordinator/request.h"
 
 namespace unmask {
 namespace {
-
-constexpr size_t kMaxRequestIdBytes = 128;
-
-// From the system's entropy: seeds and ids that nobody can guess or repeat by accident.
-uint64_t RandomWord() {
-  std::random_device device;
-  return uint64_t{device()} << 32 | device();
-}
-
-// It stands in logs and comes back in headers of tools: no control characters, no length to drown in.
-absl::Status CheckRequestId(const std::string& id) {
-  if (id.size() > kMaxRequestIdBytes) {
-    return InvalidField(kOptionInvalid, "request_id",
-                        absl::StrCat("request_id has ", id.size(), " bytes, more than ", kMaxRequestIdBytes));
-  }
-  for (size_t i = 0; i < id.size(); ++i) {
-    if (id[i] >= ' ' && id[i] <= '~') continue;
-    return InvalidField(kOptionInvalid, "request_id",
-                        absl::StrCat("request_id has a byte at ", i, " that is not printable ASCII"));
-  }
-  return absl::OkStatus();
-}
 
 v1::GenerateStreamResponse AcceptedEvent(const SequenceSpec& spec) {
   const int32_t length = spec.canvas.size();
@@ -56,11 +30,16 @@ Generation::Generation(const ServiceContext& context, const char* method, CallWr
       visit_(context.door),
       stream_(std::make_shared<TokenStream>(writer, RequestRecord(context.metrics, method))) {}
 
+void Generation::Identify(const RequestNames& names) {
+  names_ = names;
+  stream_->Identify(names);
+}
+
 template <typename Request, typename Parse>
 absl::Status Generation::SubmitParsed(Request request, Parse parse, bool events, absl::Duration time_left) {
+  if (names_.request_id.empty()) Identify(NameRequest(request.request_id(), "", ""));
   UNMASK_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
-  if (request.request_id().empty()) request.set_request_id(absl::StrCat(absl::Hex(RandomWord(), absl::kZeroPad16)));
-  stream_->set_request_id(request.request_id());
+  request.set_request_id(names_.request_id);
   UNMASK_ASSIGN_OR_RETURN(const std::shared_ptr<const ServedModel> model, door_.Enter());
   UNMASK_ASSIGN_OR_RETURN(SequenceSpec spec, parse(request, model, RandomWord()));
   spec.events = events;

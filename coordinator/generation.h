@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "coordinator/request_names.h"
 #include "coordinator/service_context.h"
 #include "coordinator/token_stream.h"
 #include "unmask/v1/inference.pb.h"
@@ -18,6 +19,9 @@ class Generation {
  public:
   // method: as in the proto, for the log and the metrics. `writer` must live until its Finish.
   Generation(const ServiceContext& context, const char* method, CallWriter* writer);
+
+  // How the request is found again, if more is known of it than its own field. Before Submit.
+  void Identify(const RequestNames& names);
 
   // Checks the request and hands its sequence to the fleet. events: the stream gets each step, after an Accepted. Once;
   // an error ends nothing yet: pass it to End. time_left: until the client gives up.
@@ -38,6 +42,7 @@ class Generation {
   const FrontDoor& door_;
   const FrontDoor::Visit visit_;
   const std::shared_ptr<TokenStream> stream_;
+  RequestNames names_;
   uint64_t sequence_id_ = 0;  // 0: none yet.
 };
 

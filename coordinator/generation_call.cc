@@ -2,13 +2,14 @@
 
 #include <cassert>
 #include <chrono>
+#include <string>
 #include <utility>
 
 #include "absl/time/time.h"
-#include "base/status.h"
 #include "coordinator/errors.h"
 #include "coordinator/generation.h"
 #include "coordinator/raw_call.h"
+#include "coordinator/request_names.h"
 
 namespace unmask {
 namespace {
@@ -29,7 +30,10 @@ class GenerationCall : public Reactor, protected CallWriter {
   // To the end of the handler: reads the request and hands it over.
   template <typename Request>
   void Begin(const grpc::ByteBuffer& bytes, bool events) {
-    const absl::Status status = Submit<Request>(bytes, events);
+    Request request;
+    absl::Status status = ReadRequest(access_, method_, call_, bytes, &request);
+    Identify(request.request_id());
+    if (status.ok()) status = generation_.Submit(std::move(request), events, TimeLeft());
     if (!status.ok()) generation_.End(status);
     stream().Open();
   }
@@ -47,11 +51,13 @@ class GenerationCall : public Reactor, protected CallWriter {
   TokenStream& stream() { return generation_.stream(); }
 
  private:
-  template <typename Request>
-  absl::Status Submit(const grpc::ByteBuffer& bytes, bool events) {
-    Request request;
-    UNMASK_RETURN_IF_ERROR(ReadRequest(access_, method_, call_, bytes, &request));
-    return generation_.Submit(std::move(request), events, TimeLeft());
+  // By the call's headers too; the reply's say it back.
+  void Identify(const std::string& id_field) {
+    const RequestNames names = NameRequest(id_field, Header(call_, kRequestIdHeader).value_or(""),
+                                           Header(call_, kTraceparentHeader).value_or(""));
+    call_.AddInitialMetadata(kRequestIdHeader, names.request_id);
+    if (!names.traceparent.empty()) call_.AddInitialMetadata(kTraceparentHeader, names.traceparent);
+    generation_.Identify(names);
   }
 
   absl::Duration TimeLeft() const {
@@ -62,7 +68,7 @@ class GenerationCall : public Reactor, protected CallWriter {
 
   const Access& access_;
   const char* const method_;
-  const grpc::CallbackServerContext& call_;
+  grpc::CallbackServerContext& call_;
   Generation generation_;
 };
 

@@ -29,6 +29,7 @@ struct Flags {
   std::string model_name;
   std::optional<int32_t> eot_token_id;
   std::string address_file;
+  std::string log_format = "text";
   int drain_timeout = 0;  // Seconds; 0: no limit.
   double lease = 10;      // Seconds.
   ServerOptions server;
@@ -66,6 +67,9 @@ void AddFlags(CLI::App* app, Flags* flags) {
       ->group("Access");
   add("--expected-replicas", &flags->server.expected_replicas, "for unmask_expected_replicas and alerts; 0: unknown")
       ->check(CLI::NonNegativeNumber);
+  add("--log-format", &flags->log_format, "lines of text, or one JSON object a line")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
   add("--address-file", &flags->address_file, "write the addresses here, as JSON, when the ports are bound");
   add("--drain-timeout", &flags->drain_timeout, "seconds that SIGTERM leaves to what runs; 0: no limit")
       ->check(CLI::NonNegativeNumber)
@@ -174,5 +178,6 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? unmask::kExitOk : unmask::kExitUsage;
   }
   unmask::SetLogComponent("coordinator");
+  unmask::SetLogFormat(unmask::ParseLogFormat(flags.log_format));
   return unmask::Run(std::move(flags));
 }

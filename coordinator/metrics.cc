@@ -1,13 +1,12 @@
 #include "coordinator/metrics.h"
 
+#include <array>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/string_view.h"
-#include "absl/strings/strip.h"
 #include "coordinator/errors.h"
-#include "google/protobuf/descriptor.h"
+#include "coordinator/gauges.h"
+#include "coordinator/labels.h"
 #include "prometheus/counter.h"
 #include "prometheus/gauge.h"
 #include "prometheus/histogram.h"
@@ -17,89 +16,83 @@
 namespace unmask {
 namespace {
 
-using prometheus::ClientMetric;
+using Buckets = prometheus::Histogram::BucketBoundaries;
+using prometheus::Counter;
 using prometheus::Family;
+using prometheus::Histogram;
 using prometheus::MetricFamily;
 
-// Seconds: 10 ms to 82 s in doublings, as OpenTelemetry's conventions for generative models have it.
-prometheus::Histogram::BucketBoundaries Buckets() {
-  prometheus::Histogram::BucketBoundaries buckets;
-  for (double bound = 0.01; bound < 100; bound *= 2) buckets.push_back(bound);
+// From `first` in doublings, this many bounds.
+Buckets Doublings(double first, int count) {
+  Buckets buckets;
+  for (double bound = first; count > 0; bound *= 2, --count) buckets.push_back(bound);
   return buckets;
 }
 
-// REMASKING_LOW_CONFIDENCE -> low_confidence.
-std::string Label(absl::string_view enum_name, absl::string_view prefix) {
-  return absl::AsciiStrToLower(absl::StripPrefix(enum_name, prefix));
+// 10 ms to 82 s, as OpenTelemetry's conventions for generative models have it.
+Buckets RequestSeconds() { return Doublings(0.01, 14); }
+Buckets StepSeconds() { return Doublings(0.001, 15); }
+Buckets Counts() { return Doublings(1, 10); }
+
+Family<Counter>& AddCounter(const char* name, const char* help, prometheus::Registry* registry) {
+  return prometheus::BuildCounter().Name(name).Help(help).Register(*registry);
 }
 
-MetricFamily GaugeFamily(std::string name, std::string help) {
-  MetricFamily family;
-  family.name = std::move(name);
-  family.help = std::move(help);
-  family.type = prometheus::MetricType::Gauge;
-  return family;
-}
-
-void AddGauge(std::vector<ClientMetric::Label> labels, double value, MetricFamily* family) {
-  ClientMetric metric;
-  metric.label = std::move(labels);
-  metric.gauge.value = value;
-  family->metric.push_back(std::move(metric));
-}
-
-std::vector<MetricFamily> FleetFamilies(const v1::GetFleetResponse& fleet) {
-  MetricFamily queued = GaugeFamily("unmask_queued_requests", "Requests that wait for a replica.");
-  MetricFamily running = GaugeFamily("unmask_running_requests", "Requests that replicas compute.");
-  MetricFamily states = GaugeFamily("unmask_replica_state", "1 for the state that the replica is in.");
-  MetricFamily restarts = GaugeFamily("unmask_replica_restarts", "Restarts as the replica's supervisor counts them.");
-  int running_requests = 0;
-  for (const v1::ReplicaStatus& replica : fleet.replicas()) {
-    running_requests += replica.running();
-    AddGauge({{"replica", replica.name()}}, replica.restarts(), &restarts);
-    for (int state = v1::REPLICA_STATE_STARTING; state <= v1::ReplicaState_MAX; ++state) {
-      const std::string name = v1::ReplicaState_Name(static_cast<v1::ReplicaState>(state));
-      AddGauge({{"replica", replica.name()}, {"state", Label(name, "REPLICA_STATE_")}},
-               replica.state() == state ? 1 : 0, &states);
-    }
-  }
-  AddGauge({}, fleet.queued(), &queued);
-  AddGauge({}, running_requests, &running);
-  return {queued, running, states, restarts};
+Family<Histogram>& AddHistogram(const char* name, const char* help, prometheus::Registry* registry) {
+  return prometheus::BuildHistogram().Name(name).Help(help).Register(*registry);
 }
 
 }  // namespace
 
 struct Metrics::Families {
   prometheus::Registry registry;
-  Family<prometheus::Counter>& requests =
-      prometheus::BuildCounter().Name("unmask_requests_total").Help("Requests by how they ended.").Register(registry);
-  Family<prometheus::Histogram>& duration = prometheus::BuildHistogram()
-                                                .Name("unmask_request_duration_seconds")
-                                                .Help("From a request's arrival to its end.")
-                                                .Register(registry);
-  Family<prometheus::Histogram>& queue = prometheus::BuildHistogram()
-                                             .Name("unmask_request_queue_seconds")
-                                             .Help("From a request's arrival to its first step.")
-                                             .Register(registry);
-  Family<prometheus::Counter>& steps = prometheus::BuildCounter()
-                                           .Name("unmask_denoising_steps_total")
-                                           .Help("Denoising steps of completed requests.")
-                                           .Register(registry);
-  Family<prometheus::Counter>& rejected = prometheus::BuildCounter()
-                                              .Name("unmask_rejected_total")
-                                              .Help("Requests that ended in an error of the service's table.")
-                                              .Register(registry);
-  prometheus::Counter& tokens = prometheus::BuildCounter()
-                                    .Name("unmask_committed_tokens_total")
-                                    .Help("Tokens of completed requests.")
-                                    .Register(registry)
-                                    .Add({});
-  prometheus::Counter& replays = prometheus::BuildCounter()
-                                     .Name("unmask_sequence_replays_total")
-                                     .Help("Times that a replica died under a request that completed all the same.")
-                                     .Register(registry)
-                                     .Add({});
+
+  Family<Counter>& requests = AddCounter("unmask_requests_total", "Requests by how they ended.", &registry);
+  Family<Counter>& rejected =
+      AddCounter("unmask_rejected_total", "Requests that ended in an error of the service's table.", &registry);
+  Family<Histogram>& duration =
+      AddHistogram("unmask_request_duration_seconds", "From a request's arrival to its end.", &registry);
+  Family<Histogram>& queue =
+      AddHistogram("unmask_request_queue_seconds", "From a request's arrival to its first step.", &registry);
+  Family<Histogram>& first_block = AddHistogram("unmask_time_to_first_block_seconds",
+                                                "From a request's arrival to the end of its first block.", &registry);
+
+  Histogram& step_duration = AddHistogram("unmask_step_duration_seconds",
+                                          "From a step's dispatch to its result's arrival, all replicas.", &registry)
+                                 .Add({}, StepSeconds());
+  Histogram& step_windows =
+      AddHistogram("unmask_step_windows", "Sequences that share a step.", &registry).Add({}, Counts());
+  Counter& tokens =
+      AddCounter("unmask_committed_tokens_total", "Tokens that denoising steps committed.", &registry).Add({});
+  Family<Counter>& steps = AddCounter("unmask_denoising_steps_total",
+                                      "Denoising steps of sequences; a step of a replica may hold many.", &registry);
+  Family<Histogram>& tokens_per_step =
+      AddHistogram("unmask_tokens_per_step", "Tokens that a denoising step of a sequence commits.", &registry);
+  // Made once, since each window of each step counts.
+  struct OfStrategy {
+    Counter* steps = nullptr;
+    Histogram* tokens = nullptr;
+  };
+  std::array<OfStrategy, v1::Remasking_ARRAYSIZE> strategies = {};
+
+  Family<Counter>& replays = AddCounter("unmask_sequence_replays_total",
+                                        "Times that a sequence lost its replica and was replayed.", &registry);
+  Family<Counter>& restarts =
+      AddCounter("unmask_replica_restarts_total", "Ends of replicas' connections that nobody asked for.", &registry);
+
+  Families() {
+    for (int value = v1::REMASKING_UNSPECIFIED + 1; value < v1::Remasking_ARRAYSIZE; ++value) {
+      const std::string name = v1::Remasking_Name(static_cast<v1::Remasking>(value));
+      if (name.empty()) continue;
+      const prometheus::Labels labels = {{"strategy", EnumLabel(name, "REMASKING_")}};
+      strategies[value] = {&steps.Add(labels), &tokens_per_step.Add(labels, Counts())};
+    }
+    // From the start, or a rate would miss the first of each.
+    for (const char* reason : {kReplicaEnded, kReplicaSilent, kReplicaStuck, kReplicaBrokeProtocol}) {
+      replays.Add({{"reason", reason}});
+      restarts.Add({{"reason", reason}});
+    }
+  }
 };
 
 Metrics::Metrics(const std::string& version, int expected_replicas) : families_(std::make_unique<Families>()) {
@@ -120,27 +113,43 @@ Metrics::Metrics(const std::string& version, int expected_replicas) : families_(
 Metrics::~Metrics() = default;
 
 void Metrics::RequestStarted(const char* method, double queued) {
-  families_->queue.Add({{"method", method}}, Buckets()).Observe(queued);
+  families_->queue.Add({{"method", method}}, RequestSeconds()).Observe(queued);
+}
+
+void Metrics::FirstBlockEnded(const char* method, double seconds) {
+  families_->first_block.Add({{"method", method}}, RequestSeconds()).Observe(seconds);
 }
 
 void Metrics::RequestFinished(const char* method, const absl::Status& status, double duration) {
   families_->requests.Add({{"method", method}, {"code", absl::StatusCodeToString(status.code())}}).Increment();
-  families_->duration.Add({{"method", method}}, Buckets()).Observe(duration);
+  families_->duration.Add({{"method", method}}, RequestSeconds()).Observe(duration);
   if (const std::string reason = ErrorReason(status); !reason.empty()) {
     families_->rejected.Add({{"reason", reason}}).Increment();
   }
 }
 
-void Metrics::Generated(const v1::GenerateResponse& response) {
-  const std::string strategy = Label(v1::Remasking_Name(response.options().remasking()), "REMASKING_");
-  families_->steps.Add({{"strategy", strategy}}).Increment(response.usage().steps());
-  families_->tokens.Increment(response.usage().completion_tokens());
-  families_->replays.Increment(response.replays());
+void Metrics::OnStep(double seconds, int windows) {
+  families_->step_duration.Observe(seconds);
+  families_->step_windows.Observe(windows);
+}
+
+void Metrics::OnDenoised(v1::Remasking strategy, int tokens) {
+  families_->tokens.Increment(tokens);
+  const Families::OfStrategy& of = families_->strategies.at(strategy);
+  if (of.steps == nullptr) return;
+  of.steps->Increment();
+  of.tokens->Observe(tokens);
+}
+
+void Metrics::OnReplicaLost(const char* reason, int sequences) {
+  families_->restarts.Add({{"reason", reason}}).Increment();
+  families_->replays.Add({{"reason", reason}}).Increment(sequences);
 }
 
 std::string Metrics::Render(const v1::GetFleetResponse& fleet) const {
   std::vector<MetricFamily> families = families_->registry.Collect();
-  for (MetricFamily& family : FleetFamilies(fleet)) families.push_back(std::move(family));
+  for (MetricFamily& family : FleetGauges(fleet)) families.push_back(std::move(family));
+  for (MetricFamily& family : ProcessMetrics()) families.push_back(std::move(family));
   return prometheus::TextSerializer().Serialize(families);
 }
 

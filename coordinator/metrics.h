@@ -1,5 +1,5 @@
-// The figures behind /metrics. Counters and histograms are kept here; gauges are read from the fleet at each scrape, so
-// that they cannot drift from the truth.
+// The figures behind /metrics; docs/operating.md lists them. Counters and histograms are kept here; gauges are read
+// from the fleet and the process at each scrape, so that they cannot drift from the truth.
 #ifndef UNMASK_COORDINATOR_METRICS_H_
 #define UNMASK_COORDINATOR_METRICS_H_
 
@@ -7,24 +7,28 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "coordinator/fleet_observer.h"
 #include "unmask/v1/fleet.pb.h"
-#include "unmask/v1/inference.pb.h"
 
 namespace unmask {
 
 // Thread-safe.
-class Metrics {
+class Metrics final : public FleetObserver {
  public:
   // version: of the build, for unmask_build_info. expected_replicas: 0 where nobody said.
   Metrics(const std::string& version, int expected_replicas);
-  ~Metrics();
+  ~Metrics() override;
 
   // Its first step was dispatched. Seconds.
   void RequestStarted(const char* method, double queued);
-  // Any public request of InferenceService, however it ended. Seconds.
+  // Its first block is decided. Seconds since it came.
+  void FirstBlockEnded(const char* method, double seconds);
+  // Any public request, however it ended. Seconds.
   void RequestFinished(const char* method, const absl::Status& status, double duration);
-  // Steps, tokens and replays of a finished generation.
-  void Generated(const v1::GenerateResponse& response);
+
+  void OnStep(double seconds, int windows) override;
+  void OnDenoised(v1::Remasking strategy, int tokens) override;
+  void OnReplicaLost(const char* reason, int sequences) override;
 
   // Prometheus text format.
   std::string Render(const v1::GetFleetResponse& fleet) const;

@@ -2,21 +2,20 @@
 
 #include <grpcpp/support/proto_buffer_reader.h>
 
-#include <optional>
-#include <string>
-
 #include "base/status.h"
 #include "coordinator/errors.h"
 
 namespace unmask {
 
+std::optional<absl::string_view> Header(const grpc::CallbackServerContext& call, const char* name) {
+  const auto header = call.client_metadata().find(name);
+  if (header == call.client_metadata().end()) return std::nullopt;
+  return absl::string_view(header->second.data(), header->second.size());
+}
+
 absl::Status ReadRequest(const Access& access, const char* method, const grpc::CallbackServerContext& call,
                          const grpc::ByteBuffer& bytes, google::protobuf::MessageLite* message) {
-  std::optional<absl::string_view> authorization;
-  if (const auto header = call.client_metadata().find("authorization"); header != call.client_metadata().end()) {
-    authorization = absl::string_view(header->second.data(), header->second.size());
-  }
-  UNMASK_RETURN_IF_ERROR(access.Check(method, authorization));
+  UNMASK_RETURN_IF_ERROR(access.Check(method, Header(call, "authorization")));
   grpc::ByteBuffer shared = bytes;  // Shares the slices; the reader wants it mutable.
   grpc::ProtoBufferReader reader(&shared);
   if (reader.status().ok() && message->ParseFromZeroCopyStream(&reader)) return absl::OkStatus();

@@ -10,14 +10,19 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <chrono>
+#include <optional>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "coordinator/grpc_status.h"
 #include "coordinator/service_context.h"
 #include "google/protobuf/message_lite.h"
 
 namespace unmask {
+
+// A header of the call; nothing where it has none of this name (in lower case).
+std::optional<absl::string_view> Header(const grpc::CallbackServerContext& call, const char* name);
 
 // Refuses who may not call `method` (see coordinator/access.h; its name as in the proto), else parses: INVALID_ARGUMENT
 // with reason MALFORMED_REQUEST when the bytes are no message of this type.

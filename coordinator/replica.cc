@@ -22,16 +22,18 @@ constexpr std::chrono::milliseconds kTargetStep(100);
 }  // namespace
 
 Replica::Replica(uint64_t epoch, internal::v1::ReplicaDescription description, internal::v1::ReplicaReady ready,
-                 Sender sender)
+                 Sender sender, FleetObserver* observer)
     : epoch_(epoch),
       description_(std::move(description)),
       ready_(std::move(ready)),
       sender_(std::move(sender)),
+      observer_(observer),
       scheduler_({.kv_positions = ready_.kv_positions(), .max_rows = ready_.max_rows()},
                  description_.shape().embedding_size()),
       times_(std::chrono::nanoseconds(ready_.warm_up_row_nanos())) {}
 
 absl::Status Replica::Admit(std::unique_ptr<Sequence>& sequence) {
+  if (sequence->sink) sequence->sink->OnPlaced(description_.name(), epoch_);
   {
     MutexLock lock(&mutex_);
     if (closed_) return absl::UnavailableError("the replica is gone");
@@ -73,6 +75,7 @@ absl::Status Replica::OnResult(const StepResult& result) {
   struct Told {
     std::shared_ptr<SequenceSink> sink;
     std::vector<v1::GenerateStreamResponse> events;
+    bool first_block = false;
     std::optional<absl::StatusOr<v1::GenerateResponse>> response;
   };
   std::vector<Told> told;
@@ -83,12 +86,19 @@ absl::Status Replica::OnResult(const StepResult& result) {
     if (closed_ || result.epoch() != epoch_) return absl::OkStatus();
     const double cost = scheduler_.cost_in_flight();
     UNMASK_ASSIGN_OR_RETURN(std::vector<Scheduler::Progress> progress, scheduler_.Apply(result));
-    times_.Record(cost, Clock::now() - sent_);
+    const Clock::duration taken = Clock::now() - sent_;
+    times_.Record(cost, taken);
+    if (observer_ != nullptr) observer_->OnStep(std::chrono::duration<double>(taken).count(), result.candidates_size());
     for (Scheduler::Progress& step : progress) {
+      tokens_ += step.tokens;
+      if (observer_ != nullptr && step.denoised) {
+        observer_->OnDenoised(step.sequence->spec().options.remasking(), step.tokens);
+      }
       if (!step.sequence->sink) continue;
       Told& tell = told.emplace_back();
       tell.sink = step.sequence->sink;
       tell.events = std::move(step.events);
+      tell.first_block = step.first_block_ended;
       if (!step.over) continue;
       if (step.status.ok()) {
         tell.response = step.over->Response();
@@ -100,6 +110,7 @@ absl::Status Replica::OnResult(const StepResult& result) {
   }
   Pump();  // The replica computes while the clients are told.
   for (Told& tell : told) {
+    if (tell.first_block) tell.sink->OnFirstBlock();
     if (!tell.events.empty()) tell.sink->OnEvents(std::move(tell.events));
     if (tell.response) tell.sink->OnDone(*std::move(tell.response));
   }
@@ -143,6 +154,7 @@ Replica::Load Replica::load() const {
           .kv_positions_used = scheduler_.kv_positions_used(),
           .steps = scheduler_.steps(),
           .steps_answered = scheduler_.steps() - (scheduler_.step_in_flight() ? 1 : 0),
+          .tokens = tokens_,
           .throughput = times_.Throughput()};
 }
 

@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "base/mutex.h"
+#include "coordinator/fleet_observer.h"
 #include "coordinator/scheduler.h"
 #include "coordinator/step_times.h"
 #include "unmask/internal/v1/replica.pb.h"
@@ -24,8 +25,9 @@ class Replica {
   // Queues a message on the replica's stream; must not block, and may be called from any thread.
   using Sender = std::function<void(const internal::v1::CoordinatorMessage&)>;
 
-  Replica(uint64_t epoch, internal::v1::ReplicaDescription description, internal::v1::ReplicaReady ready,
-          Sender sender);
+  // observer: may be null, else outlives it.
+  Replica(uint64_t epoch, internal::v1::ReplicaDescription description, internal::v1::ReplicaReady ready, Sender sender,
+          FleetObserver* observer = nullptr);
 
   uint64_t epoch() const { return epoch_; }
   const internal::v1::ReplicaDescription& description() const { return description_; }
@@ -61,6 +63,7 @@ class Replica {
     int64_t kv_positions_used = 0;
     uint64_t steps = 0;           // Sent, ...
     uint64_t steps_answered = 0;  // ... and come back.
+    uint64_t tokens = 0;          // Committed.
     double throughput = 0;        // Work units per second, recently; 0: not measured yet.
 
     int64_t work_left() const { return work_running + work_waiting; }
@@ -75,12 +78,14 @@ class Replica {
   const internal::v1::ReplicaDescription description_;
   const internal::v1::ReplicaReady ready_;
   const Sender sender_;
+  FleetObserver* const observer_;
 
   mutable Mutex mutex_;
   Scheduler scheduler_ ABSL_GUARDED_BY(mutex_);
   StepTimes times_ ABSL_GUARDED_BY(mutex_);
   std::chrono::steady_clock::time_point sent_ ABSL_GUARDED_BY(mutex_);  // The step in flight.
   Taker taker_ ABSL_GUARDED_BY(mutex_);
+  uint64_t tokens_ ABSL_GUARDED_BY(mutex_) = 0;  // Committed here.
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

@@ -1,8 +1,8 @@
 #include "coordinator/request_record.h"
 
-#include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "coordinator/errors.h"
+#include "coordinator/labels.h"
 
 namespace unmask {
 namespace {
@@ -15,15 +15,29 @@ void SetDuration(std::chrono::nanoseconds duration, google::protobuf::Duration* 
 
 double Seconds(std::chrono::steady_clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
+int64_t Millis(std::chrono::steady_clock::duration duration) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
+}
+
 }  // namespace
 
 RequestRecord::RequestRecord(Metrics* metrics, const char* method)
     : metrics_(metrics), method_(method), received_(Clock::now()) {}
 
+void RequestRecord::Placed(absl::string_view replica, uint64_t epoch) {
+  replica_ = std::string(replica);
+  epoch_ = epoch;
+}
+
 void RequestRecord::Started() {
   if (started_) return;
   started_ = Clock::now();
   metrics_->RequestStarted(method_, Seconds(*started_ - received_));
+}
+
+void RequestRecord::FirstBlockEnded() {
+  first_block_ = Clock::now();
+  metrics_->FirstBlockEnded(method_, Seconds(*first_block_ - received_));
 }
 
 v1::Timing RequestRecord::Timing() const {
@@ -37,19 +51,47 @@ v1::Timing RequestRecord::Timing() const {
 }
 
 void RequestRecord::Finished(const absl::StatusOr<v1::GenerateResponse>& result) {
-  const Clock::duration total = Clock::now() - received_;
-  metrics_->RequestFinished(method_, result.status(), Seconds(total));
-  const std::string head = absl::StrCat(method_, " ", request_id_.empty() ? "-" : request_id_, " ",
-                                        absl::StatusCodeToString(result.status().code()));
-  const int64_t ms = std::chrono::duration_cast<std::chrono::milliseconds>(total).count();
+  const Clock::time_point now = Clock::now();
+  metrics_->RequestFinished(method_, result.status(), Seconds(now - received_));
+  const int64_t queue_ms = Millis(started_.value_or(now) - received_);
+  const int64_t total_ms = Millis(now - received_);
   if (!result.ok()) {
-    LogInfo(head, " ", ErrorReason(result.status()), " ms ", ms);
+    Log(Severity::kInfo, "request",
+        {{"method", method_},
+         {"code", absl::StatusCodeToString(result.status().code())},
+         {"reason", ErrorReason(result.status())},
+         {"request_id", names_.request_id},
+         {"trace_id", names_.trace_id},
+         {"span_id", names_.span_id},
+         {"parent_span_id", names_.parent_span_id},
+         {"replica", replica_},
+         {"epoch", epoch_},
+         {"queue_ms", queue_ms},
+         {"total_ms", total_ms}});
     return;
   }
-  metrics_->Generated(*result);
   const v1::Usage& usage = result->usage();
-  LogInfo(head, " tokens ", usage.completion_tokens(), " steps ", usage.steps(), " passes ", usage.forward_passes(),
-          " ms ", ms, " replays ", result->replays());
+  const v1::GenerationOptions& options = result->options();
+  Log(Severity::kInfo, "request",
+      {{"method", method_},
+       {"code", "OK"},
+       {"finish_reason", EnumLabel(v1::FinishReason_Name(result->finish_reason()), "FINISH_REASON_")},
+       {"request_id", names_.request_id},
+       {"trace_id", names_.trace_id},
+       {"span_id", names_.span_id},
+       {"parent_span_id", names_.parent_span_id},
+       {"replica", replica_},
+       {"epoch", epoch_},
+       {"replays", result->replays()},
+       {"strategy", EnumLabel(v1::Remasking_Name(options.remasking()), "REMASKING_")},
+       {"cache", EnumLabel(v1::Cache_Name(options.cache()), "CACHE_")},
+       {"prompt_tokens", usage.prompt_tokens()},
+       {"tokens", usage.completion_tokens()},
+       {"steps", usage.steps()},
+       {"forward_passes", usage.forward_passes()},
+       {"queue_ms", queue_ms},
+       {"first_block_ms", Millis(first_block_.value_or(now) - received_)},
+       {"total_ms", total_ms}});
 }
 
 }  // namespace unmask

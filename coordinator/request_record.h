@@ -3,11 +3,14 @@
 #define UNMASK_COORDINATOR_REQUEST_RECORD_H_
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "coordinator/metrics.h"
+#include "coordinator/request_names.h"
 #include "unmask/v1/inference.pb.h"
 
 namespace unmask {
@@ -18,10 +21,13 @@ class RequestRecord {
   // `metrics` must outlive it; method as in the proto ("GenerateStream").
   RequestRecord(Metrics* metrics, const char* method);
 
-  void set_request_id(std::string request_id) { request_id_ = std::move(request_id); }
+  void Identify(RequestNames names) { names_ = std::move(names); }
+  // Which replica has it now.
+  void Placed(absl::string_view replica, uint64_t epoch);
 
   // The first step was dispatched. Only the first call counts.
   void Started();
+  void FirstBlockEnded();
   // Once, at the end.
   void Finished(const absl::StatusOr<v1::GenerateResponse>& result);
 
@@ -32,9 +38,12 @@ class RequestRecord {
 
   Metrics* metrics_;
   const char* method_;
-  std::string request_id_;
+  RequestNames names_;
+  std::string replica_;
+  uint64_t epoch_ = 0;
   Clock::time_point received_;
   std::optional<Clock::time_point> started_;
+  std::optional<Clock::time_point> first_block_;
 };
 
 }  // namespace unmask

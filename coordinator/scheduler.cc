@@ -168,8 +168,14 @@ absl::StatusOr<std::vector<Scheduler::Progress>> Scheduler::Apply(const StepResu
     }
     Progress& step = progress.emplace_back();
     step.sequence = sequence.get();
+    const uint32_t steps = sequence->steps_run();
+    const int32_t tokens = sequence->tokens_committed();
+    const int32_t blocks = sequence->blocks_ended();
     absl::StatusOr<StepOutcome> outcome = sequence->Advance(result.candidates(window->second));
     step.status = outcome.status();
+    step.denoised = sequence->steps_run() > steps;
+    step.tokens = sequence->tokens_committed() - tokens;
+    step.first_block_ended = blocks == 0 && sequence->blocks_ended() > 0;
     if (outcome.ok()) step.events = std::move(outcome->events);
     if (!outcome.ok() || sequence->done()) {
       kv_used_ -= sequence->KvPositions();

@@ -29,6 +29,9 @@ class Scheduler {
   struct Progress {
     Sequence* sequence = nullptr;  // Valid until the next call.
     std::vector<v1::GenerateStreamResponse> events;
+    bool denoised = false;           // Else K/V was only rebuilt.
+    int tokens = 0;                  // That were committed.
+    bool first_block_ended = false;  // By this step.
     std::unique_ptr<Sequence> over;  // Done or failed: no longer the scheduler's.
     absl::Status status;             // Of `over`.
   };

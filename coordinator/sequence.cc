@@ -167,6 +167,7 @@ absl::StatusOr<StepOutcome> Sequence::Advance(const Candidates& candidates) {
   suspect = false;  // A step that kills is replayed until it convicts; this one did not.
   deaths_alone = 0;
   ++forward_passes_;
+  tokens_committed_ += static_cast<int32_t>(kept.size());
   if (spec_.events) DescribeStep(read, kept, &outcome);
   ++steps_run_;
   ++step_in_block_;
@@ -174,6 +175,7 @@ absl::StatusOr<StepOutcome> Sequence::Advance(const Candidates& candidates) {
   answer_.Follow(AnswerTokens());
   if (!answer_.ended() && !BlockEnded()) return outcome;
   const int32_t ended_block = block_;
+  ++blocks_ended_;
   if (answer_.ended()) {
     Finish();
   } else {

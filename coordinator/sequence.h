@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "coordinator/answer.h"
 #include "coordinator/remasking.h"
 #include "coordinator/served_model.h"
@@ -51,8 +52,12 @@ struct StepOutcome {
 class SequenceSink {
  public:
   virtual ~SequenceSink() = default;
+  // A replica has it now; again after each move.
+  virtual void OnPlaced(absl::string_view /*replica*/, uint64_t /*epoch*/) {}
   // Its first step was dispatched.
   virtual void OnStarted() = 0;
+  // Its first block is decided: text that will not change.
+  virtual void OnFirstBlock() {}
   virtual void OnEvents(std::vector<v1::GenerateStreamResponse> events) = 0;
   // Once, at the end. The response lacks timing.
   virtual void OnDone(absl::StatusOr<v1::GenerateResponse> response) = 0;
@@ -91,6 +96,10 @@ class Sequence {
 
   // Its next window begins a block: nothing on a replica is worth keeping, so it moves for free.
   bool AtBlockStart() const { return step_in_block_ == 0; }
+
+  int32_t blocks_ended() const { return blocks_ended_; }
+  int32_t tokens_committed() const { return tokens_committed_; }
+  uint32_t steps_run() const { return steps_run_; }
 
   // The result; only when done. Lacks timing.
   v1::GenerateResponse Response() const;
@@ -140,6 +149,8 @@ class Sequence {
   int32_t block_masks_ = 0;  // As the block began; its fixed-count schedule spreads them over its steps.
   uint32_t steps_run_ = 0;   // Also the noise's step.
   int32_t forward_passes_ = 0;
+  int32_t blocks_ended_ = 0;
+  int32_t tokens_committed_ = 0;
   bool kv_current_ = false;  // A replica holds this block's K/V.
   bool done_ = false;
 };

@@ -96,12 +96,17 @@ void EnablePlugins() {
   });
 }
 
+FleetOptions Observed(FleetOptions options, FleetObserver* observer) {
+  options.observer = observer;
+  return options;
+}
+
 class GrpcServer final : public Server {
  public:
   explicit GrpcServer(ServerOptions options)
       : options_(std::move(options)),
         metrics_(options_.version, options_.expected_replicas),
-        fleet_(options_.model),
+        fleet_(Observed(options_.model, &metrics_)),
         door_(&fleet_) {}
 
   // Admin first, since it shows the others; then the public port, whose calls need the replicas until they end; then

@@ -17,14 +17,24 @@ void MergeStep(StepEvent step, StepEvent* earlier) {
 
 TokenStream::TokenStream(CallWriter* writer, RequestRecord record) : writer_(writer), record_(std::move(record)) {}
 
-void TokenStream::set_request_id(std::string request_id) {
+void TokenStream::Identify(RequestNames names) {
   MutexLock lock(&mutex_);
-  record_.set_request_id(std::move(request_id));
+  record_.Identify(std::move(names));
+}
+
+void TokenStream::OnPlaced(absl::string_view replica, uint64_t epoch) {
+  MutexLock lock(&mutex_);
+  if (!result_) record_.Placed(replica, epoch);
 }
 
 void TokenStream::OnStarted() {
   MutexLock lock(&mutex_);
   if (!result_) record_.Started();
+}
+
+void TokenStream::OnFirstBlock() {
+  MutexLock lock(&mutex_);
+  if (!result_) record_.FirstBlockEnded();
 }
 
 void TokenStream::OnEvents(std::vector<GenerateStreamResponse> events) {

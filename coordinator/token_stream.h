@@ -43,9 +43,11 @@ class TokenStream : public SequenceSink {
   // `writer` must live until its Finish.
   TokenStream(CallWriter* writer, RequestRecord record);
 
-  void set_request_id(std::string request_id);
+  void Identify(RequestNames names);
 
+  void OnPlaced(absl::string_view replica, uint64_t epoch) override;
   void OnStarted() override;
+  void OnFirstBlock() override;
   void OnEvents(std::vector<v1::GenerateStreamResponse> events) override;
   void OnDone(absl::StatusOr<v1::GenerateResponse> response) override;
   bool Abandoned() const override;

@@ -7,7 +7,7 @@ packages=(
   libgrpc++-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev libabsl-dev libssl-dev  # services
   libdnnl-dev libopenmpi-dev openmpi-bin                                               # kernels, ranks
   libcli11-dev nlohmann-json3-dev libcpp-httplib-dev prometheus-cpp-dev libxxhash-dev  # flags, JSON, admin port, digests
-  libgtest-dev libgmock-dev openssl                                                    # tests
+  libgtest-dev libgmock-dev openssl iproute2                                           # tests, and prometheus below
   python3 python3-regex python3-torch                                                  # tests of models/train
 )
 for extra in "$@"; do
@@ -21,13 +21,27 @@ if ! command -v apt-get >/dev/null; then
   echo "setup.sh: this is not Debian; install the equivalents of: ${packages[*]}" >&2
   exit 0
 fi
+installed() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
+
 missing=()
 for package in "${packages[@]}"; do
-  [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+  installed "$package" || missing+=("$package")
 done
+# promtool, which tests need, comes with a daemon that nobody has asked for: it is to start neither now nor at boot.
+policy=/usr/sbin/policy-rc.d
+if ! installed prometheus; then
+  missing+=(prometheus)
+  unit=/etc/systemd/system/prometheus.service
+  [ -e "$unit" ] || [ -L "$unit" ] || { $sudo mkdir -p "${unit%/*}" && $sudo ln -s /dev/null "$unit"; }
+  if [ ! -e "$policy" ]; then
+    trap '$sudo rm -f "$policy"' EXIT
+    printf '#!/bin/sh\ncase "$*" in *prometheus*) exit 101 ;; esac\n' | $sudo tee "$policy" >/dev/null
+    $sudo chmod 755 "$policy"
+  fi
+fi
 if [ ${#missing[@]} -gt 0 ]; then
   echo "Installing: ${missing[*]}"
-  sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
   $sudo apt-get update -q
   $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
 fi

@@ -63,6 +63,17 @@ TEST_F(CommandTest, APromptIsOneUserTurnWhereThereIsATemplate) {
   EXPECT_EQ(server_.asked().generate.text(), "Say hello");
 }
 
+TEST_F(CommandTest, TheTraceOfTheCallerIsPassedOn) {
+  constexpr char kTraceparent[] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  setenv("TRACEPARENT", kTraceparent, 1);
+  Run({"generate", "Say hello"});
+  EXPECT_EQ(server_.asked().traceparent, kTraceparent);
+  setenv("TRACEPARENT", "no trace\nat all", 1);
+  EXPECT_EQ(Run({"generate", "Say hello"}).exit_code, 0);
+  EXPECT_EQ(server_.asked().traceparent, "");
+  unsetenv("TRACEPARENT");
+}
+
 TEST_F(CommandTest, PromptsComeFromIdsAndFromStandardInput) {
   Run({"generate", "--prompt-ids", "1,2,3"});
   EXPECT_THAT(server_.asked().generate.token_ids().ids(), testing::ElementsAre(1, 2, 3));

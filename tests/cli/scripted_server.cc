@@ -30,21 +30,21 @@ struct ScriptedServer::Impl final : v1::InferenceService::Service,
 
   grpc::Status Generate(grpc::ServerContext* context, const v1::GenerateRequest* request,
                         v1::GenerateResponse* response) override {
-    const Script script = Begin([&](Asked& asked) { asked.generate = *request; });
+    const Script script = Begin(*context, [&](Asked& asked) { asked.generate = *request; });
     return End(script, context, response);
   }
   grpc::Status GenerateStream(grpc::ServerContext* context, const v1::GenerateRequest* request,
                               Writer* writer) override {
-    const Script script = Begin([&](Asked& asked) { asked.generate = *request; });
+    const Script script = Begin(*context, [&](Asked& asked) { asked.generate = *request; });
     return Stream(script, context, writer);
   }
   grpc::Status Infill(grpc::ServerContext* context, const v1::InfillRequest* request,
                       v1::GenerateResponse* response) override {
-    const Script script = Begin([&](Asked& asked) { asked.infill = *request; });
+    const Script script = Begin(*context, [&](Asked& asked) { asked.infill = *request; });
     return End(script, context, response);
   }
   grpc::Status InfillStream(grpc::ServerContext* context, const v1::InfillRequest* request, Writer* writer) override {
-    const Script script = Begin([&](Asked& asked) { asked.infill = *request; });
+    const Script script = Begin(*context, [&](Asked& asked) { asked.infill = *request; });
     return Stream(script, context, writer);
   }
   grpc::Status Tokenize(grpc::ServerContext*, const v1::TokenizeRequest* request,
@@ -73,9 +73,12 @@ struct ScriptedServer::Impl final : v1::InferenceService::Service,
   }
 
   template <typename Note>
-  Script Begin(const Note& note) {
+  Script Begin(const grpc::ServerContext& context, const Note& note) {
     MutexLock lock(&mutex);
     note(asked);
+    const auto trace = context.client_metadata().find("traceparent");
+    asked.traceparent =
+        trace == context.client_metadata().end() ? "" : std::string(trace->second.data(), trace->second.size());
     ++asked.generations;
     return script;
   }

@@ -31,6 +31,7 @@ struct Asked {
   v1::InfillRequest infill;
   v1::TokenizeRequest tokenize;
   v1::DetokenizeRequest detokenize;
+  std::string traceparent;  // Of a generation.
   int generations = 0;
   int cancelled = 0;
 };

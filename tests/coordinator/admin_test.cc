@@ -66,7 +66,7 @@ TEST(AdminTest, GaugesRiseWithARequestAndReturnToZero) {
   EXPECT_THAT(metrics, HasSubstr("unmask_request_queue_seconds_count{method=\"Generate\"} 3\n"));
   EXPECT_THAT(metrics, HasSubstr("unmask_replica_state{replica=\"a\",state=\"ready\"} 1\n"));
   EXPECT_THAT(metrics, HasSubstr("unmask_replica_state{replica=\"a\",state=\"down\"} 0\n"));
-  EXPECT_THAT(metrics, HasSubstr("unmask_replica_restarts{replica=\"a\"} 0\n"));
+  EXPECT_THAT(metrics, HasSubstr("unmask_replica_restarts_total{reason=\"ended\"} 0\n"));
   EXPECT_THAT(metrics, HasSubstr("unmask_build_info{version=\"unknown\"} 1\n"));
 }
 
@@ -95,7 +95,7 @@ TEST(AdminTest, AReplayIsCounted) {
   options.dies_at_step = 0;
   replica = service.StartReplica(options);
   client.join();
-  EXPECT_THAT(Get(service, "/metrics").body, HasSubstr("unmask_sequence_replays_total 1\n"));
+  EXPECT_THAT(Get(service, "/metrics").body, HasSubstr("unmask_sequence_replays_total{reason=\"ended\"} 1\n"));
 }
 
 TEST(AdminTest, EachTakenPortIsNamed) {

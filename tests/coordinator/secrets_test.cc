@@ -10,6 +10,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "base/log.h"
 #include "tests/coordinator/test_service.h"
 
 namespace unmask {
@@ -77,9 +78,13 @@ std::string Traces() {
 }
 
 TEST(SecretsTest, LogsMetricsAndErrorsHoldNoPromptAndNoToken) {
-  const std::string traces = Traces();
+  std::string traces = Traces();
+  SetLogFormat(LogFormat::kJson);
+  absl::StrAppend(&traces, Traces());
+  SetLogFormat(LogFormat::kText);
   EXPECT_THAT(traces, HasSubstr("unmask_")) << "no metrics";
-  EXPECT_THAT(traces, HasSubstr("Generate")) << "no log";
+  EXPECT_THAT(traces, HasSubstr("method=Generate")) << "no log";
+  EXPECT_THAT(traces, HasSubstr("\"method\":\"Generate\"")) << "no JSON log";
   EXPECT_THAT(traces, HasSubstr("TOKEN_INVALID")) << "no error details";
   for (const char* secret : {kPrompt, kToken, kWrongToken}) EXPECT_THAT(traces, Not(HasSubstr(secret)));
   EXPECT_THAT(traces, Not(HasSubstr(Digest(kToken))));

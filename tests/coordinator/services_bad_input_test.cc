@@ -71,6 +71,16 @@ TEST(ServicesBadInputTest, ARequestOverFourMebibytesIsRefused) {
   EXPECT_EQ(service.CallRaw(kMethods[0], std::string(5 << 20, 'x')).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
 }
 
+TEST(ServicesBadInputTest, HeadersOfTwentyKilobytesAreRefusedAndHarmNobody) {
+  TestService service;
+  const auto replica = service.StartReplica();
+  const std::string request = testing::TinyRequest(8, 8).SerializeAsString();
+  EXPECT_EQ(service.CallRaw(kMethods[0], request, nullptr, std::string(20'000, 'x')).error_code(),
+            grpc::StatusCode::RESOURCE_EXHAUSTED);
+  // The connection may go with it; whoever connects is served.
+  EXPECT_TRUE(testing::Eventually([&] { return service.CallRaw(kMethods[0], request).ok(); }));
+}
+
 struct Row {
   const char* name;
   void (*spoil)(v1::GenerateRequest*);
