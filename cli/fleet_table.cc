@@ -1,6 +1,7 @@
 #include "cli/fleet_table.h"
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -35,21 +36,70 @@ std::string Thousands(int64_t n) {
   return digits;
 }
 
+std::string Requests(int count) { return absl::StrCat(count, count == 1 ? " request" : " requests"); }
+
+struct Rates {
+  double steps = 0;  // A second.
+  double tokens = 0;
+};
+
+// Nothing for a replica that was not there, or in an earlier life of it.
+std::optional<Rates> RatesOf(const v1::ReplicaStatus& replica, const FleetBefore& before) {
+  for (const v1::ReplicaStatus& then : before.fleet.replicas()) {
+    if (then.name() != replica.name() || then.epoch() != replica.epoch() || before.seconds <= 0) continue;
+    if (then.steps() > replica.steps() || then.tokens() > replica.tokens()) continue;  // Another coordinator's count.
+    return Rates{static_cast<double>(replica.steps() - then.steps()) / before.seconds,
+                 static_cast<double>(replica.tokens() - then.tokens()) / before.seconds};
+  }
+  return std::nullopt;
+}
+
+// What all replicas do together.
+std::string Summary(const v1::GetFleetResponse& fleet, const FleetBefore* before) {
+  int ready = 0;
+  int running = 0;
+  int restarts = 0;
+  Rates total;
+  for (const v1::ReplicaStatus& replica : fleet.replicas()) {
+    ready += replica.state() == v1::REPLICA_STATE_READY;
+    running += replica.running();
+    restarts += replica.restarts();
+    if (before == nullptr) continue;
+    const Rates rates = RatesOf(replica, *before).value_or(Rates());
+    total.steps += rates.steps;
+    total.tokens += rates.tokens;
+  }
+  std::string line = absl::StrCat(ready, " of ", fleet.replicas_size(), " ready, ", Requests(running), " running, ",
+                                  Requests(fleet.queued()), " queued");
+  if (before != nullptr) {
+    absl::StrAppendFormat(&line, ", %.1f steps/s, %.1f tokens/s", total.steps, total.tokens);
+  }
+  return absl::StrCat(line, ", ", restarts, restarts == 1 ? " restart\n" : " restarts\n");
+}
+
 }  // namespace
 
-std::string FormatFleet(const v1::GetFleetResponse& fleet, bool shards) {
+std::string FormatFleet(const v1::GetFleetResponse& fleet, bool shards, const FleetBefore* before) {
   if (fleet.replicas().empty()) return absl::StrCat("no replica has connected yet; ", fleet.queued(), " queued\n");
-  Rows replicas = {{"REPLICA", "STATE", "MODEL", "RANKS", "RUNNING", "STEPS", "K/V", "EPOCH", "RESTARTS", "LAUNCHER"}};
+  Rows replicas = {{"REPLICA", "STATE", "MODEL", "RANKS", "RUNNING", "STEPS"}};
+  if (before != nullptr) replicas[0].insert(replicas[0].end(), {"STEPS/S", "TOKENS/S"});
+  replicas[0].insert(replicas[0].end(), {"K/V", "EPOCH", "RESTARTS", "LAUNCHER"});
   Rows ranks = {{"REPLICA", "RANK", "HOST", "PID", "DEVICE"}};
   if (shards) {
     for (const char* column : {"HEADS", "K/V HEADS", "COLUMNS", "VOCABULARY", "WEIGHTS"}) ranks[0].push_back(column);
   }
   for (const v1::ReplicaStatus& replica : fleet.replicas()) {
     replicas.push_back({replica.name(), StateText(replica), replica.model(), absl::StrCat(replica.ranks_size()),
-                        absl::StrCat(replica.running()), absl::StrCat(replica.steps()),
-                        Used(replica.kv_positions_used(), replica.kv_positions()), absl::StrCat(replica.epoch()),
-                        absl::StrCat(replica.restarts()),
-                        replica.launcher_pid() > 0 ? absl::StrCat(replica.launcher_pid()) : "-"});
+                        absl::StrCat(replica.running()), absl::StrCat(replica.steps())});
+    if (before != nullptr) {
+      const std::optional<Rates> rates = RatesOf(replica, *before);
+      replicas.back().push_back(rates ? absl::StrFormat("%.1f", rates->steps) : "-");
+      replicas.back().push_back(rates ? absl::StrFormat("%.1f", rates->tokens) : "-");
+    }
+    replicas.back().insert(
+        replicas.back().end(),
+        {Used(replica.kv_positions_used(), replica.kv_positions()), absl::StrCat(replica.epoch()),
+         absl::StrCat(replica.restarts()), replica.launcher_pid() > 0 ? absl::StrCat(replica.launcher_pid()) : "-"});
     for (const v1::Rank& rank : replica.ranks()) {
       ranks.push_back(
           {replica.name(), absl::StrCat(rank.rank()), rank.host(), absl::StrCat(rank.pid()), rank.device()});
@@ -65,8 +115,7 @@ std::string FormatFleet(const v1::GetFleetResponse& fleet, bool shards) {
   }
   std::string out = FormatTable(replicas);
   if (ranks.size() > 1) absl::StrAppend(&out, "\n", FormatTable(ranks));
-  absl::StrAppend(&out, "\n", fleet.queued(), fleet.queued() == 1 ? " request" : " requests", " queued\n");
-  return out;
+  return absl::StrCat(out, "\n", Summary(fleet, before));
 }
 
 std::string FormatModel(const v1::Model& model) {

@@ -9,8 +9,15 @@
 
 namespace unmask {
 
-// Replicas and their ranks; with `shards` also what each rank holds of the model.
-std::string FormatFleet(const v1::GetFleetResponse& fleet, bool shards);
+// How a fleet was a while ago, for what it does a second.
+struct FleetBefore {
+  v1::GetFleetResponse fleet;
+  double seconds = 0;  // Since then.
+};
+
+// Replicas and their ranks; with `shards` also what each rank holds of the model, with `before` what each replica does
+// a second.
+std::string FormatFleet(const v1::GetFleetResponse& fleet, bool shards, const FleetBefore* before = nullptr);
 
 std::string FormatModel(const v1::Model& model);
 

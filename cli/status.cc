@@ -35,24 +35,51 @@ struct ModelFlags {
   ConnectionFlags connection;
 };
 
-// Redraws in place on a terminal, else prints one table after the other; until Ctrl-C.
+// One frame after the other: redrawn in place on a terminal, else printed below each other.
+class Frames {
+ public:
+  explicit Frames(bool json)
+      : depth_(ColorDepthFromEnvironment()),
+        redraw_(!json && isatty(STDOUT_FILENO) == 1 && depth_ != ColorDepth::kPlain),
+        screen_(STDOUT_FILENO, depth_) {}
+
+  absl::Status Show(const std::string& text) {
+    if (!redraw_) return PrintOut(absl::StrCat(text, "\n"));
+    const ScreenSize size = screen_.size();
+    std::vector<Line> lines;
+    for (const absl::string_view line : absl::StrSplit(text, '\n')) {
+      if (static_cast<int>(lines.size()) + 1 >= size.height) break;
+      lines.push_back(CutLine(TextCells(line, Style{}), size.width));
+    }
+    screen_.Draw(lines);
+    return absl::OkStatus();
+  }
+
+ private:
+  const ColorDepth depth_;
+  const bool redraw_;
+  Screen screen_;
+};
+
+// Every second until Ctrl-C, also while the service is away for a moment.
 absl::Status Watch(const StatusFlags& flags, Session* session) {
-  const ColorDepth depth = ColorDepthFromEnvironment();
-  const bool redraw = !flags.json && isatty(STDOUT_FILENO) && depth != ColorDepth::kPlain;
-  Screen screen(STDOUT_FILENO, depth);
+  using Clock = std::chrono::steady_clock;
+  Frames frames(flags.json);
+  FleetBefore before;
+  Clock::time_point asked;
   while (true) {
-    UNMASK_ASSIGN_OR_RETURN(const v1::GetFleetResponse fleet, session->client().GetFleet());
-    if (redraw) {
-      const ScreenSize size = screen.size();
-      std::vector<Line> lines;
-      for (const absl::string_view line : absl::StrSplit(FormatFleet(fleet, flags.shards), '\n')) {
-        if (static_cast<int>(lines.size()) + 1 < size.height)
-          lines.push_back(CutLine(TextCells(line, Style{}), size.width));
-      }
-      screen.Draw(lines);
+    const absl::StatusOr<v1::GetFleetResponse> fleet = session->client().GetFleet();
+    if (session->interrupt().fired()) return absl::CancelledError("interrupted");
+    if (fleet.ok()) {
+      const auto now = Clock::now();
+      before.seconds = std::chrono::duration<double>(now - asked).count();
+      UNMASK_RETURN_IF_ERROR(frames.Show(flags.json ? ToJson(*fleet) : FormatFleet(*fleet, flags.shards, &before)));
+      before.fleet = *fleet;
+      asked = now;
+    } else if (asked != Clock::time_point() && absl::IsUnavailable(fleet.status())) {
+      if (!flags.json) UNMASK_RETURN_IF_ERROR(frames.Show(absl::StrCat(fleet.status().message(), "\n")));
     } else {
-      UNMASK_RETURN_IF_ERROR(PrintOut(flags.json ? absl::StrCat(ToJson(fleet), "\n")
-                                                 : absl::StrCat(FormatFleet(fleet, flags.shards), "\n")));
+      return fleet.status();
     }
     for (int i = 0; i < 20; ++i) {
       if (session->interrupt().fired()) return absl::CancelledError("interrupted");
@@ -87,7 +114,7 @@ void AddStatus(CLI::App* app, int* exit_code) {
   CLI::App* command = app->add_subcommand("status", "Show the replicas behind a service");
   command->add_flag("--json", flags->json, "Print the reply as JSON");
   command->add_flag("--shards", flags->shards, "Also what each rank holds of the model");
-  command->add_flag("--watch", flags->watch, "Every second, until Ctrl-C");
+  command->add_flag("--watch", flags->watch, "Every second, with steps and tokens a second, until Ctrl-C");
   flags->connection.Register(command);
   command->callback([flags, exit_code] { *exit_code = Run(*flags, Status); });
 }

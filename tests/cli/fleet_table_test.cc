@@ -52,6 +52,22 @@ TEST(FleetTableTest, ShardsAreShownOnRequest) {
   EXPECT_THAT(shards, HasSubstr("3.0 MiB"));
 }
 
+TEST(FleetTableTest, WhatAReplicaDoesASecondIsShownSinceItsOwnConnection) {
+  FleetBefore before = {.fleet = SomeFleet(), .seconds = 2};
+  v1::GetFleetResponse fleet = SomeFleet();
+  fleet.mutable_replicas(0)->set_steps(25);
+  fleet.mutable_replicas(0)->set_tokens(101);
+  fleet.mutable_replicas(0)->set_running(1);
+  const std::string live = FormatFleet(fleet, false, &before);
+  EXPECT_THAT(live, HasSubstr("STEPS/S  TOKENS/S"));
+  EXPECT_THAT(live, HasSubstr("12.5      50.5"));
+  EXPECT_THAT(live,
+              HasSubstr("1 of 1 ready, 1 request running, 0 requests queued, 12.5 steps/s, 50.5 tokens/s, 2 restarts"));
+  before.fleet.mutable_replicas(0)->set_epoch(7);  // An earlier life: its counts began elsewhere.
+  EXPECT_THAT(FormatFleet(fleet, false, &before), HasSubstr("0.0 steps/s"));
+  EXPECT_THAT(FormatFleet(fleet, false), Not(HasSubstr("/s")));
+}
+
 TEST(FleetTableTest, AnEmptyFleetIsAWord) {
   EXPECT_EQ(FormatFleet({}, true), "no replica has connected yet; 0 queued\n");
 }
