@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <fstream>
 #include <optional>
 #include <utility>
@@ -64,9 +65,9 @@ class ServeProcess : public EmbeddedService {
   ~ServeProcess() override {
     if (exit_code_.has_value()) return;
     kill(pid_, SIGTERM);
-    const absl::Time deadline = absl::Now() + kGrace;
+    const auto deadline = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(kGrace);
     while (!Ended()) {
-      if (absl::Now() > deadline) kill(pid_, SIGKILL);  // Its own janitor clears up after it.
+      if (std::chrono::steady_clock::now() > deadline) kill(pid_, SIGKILL);  // Its own janitor clears up after it.
       absl::SleepFor(kPoll);
     }
   }
@@ -146,9 +147,9 @@ absl::StatusOr<std::unique_ptr<EmbeddedService>> EmbeddedService::Start(const Em
                 options.dtype,
                 "--threads",
                 absl::StrCat(options.threads)};
-  // The command's own: here they would ask for TLS and tokens on the loopback.
+  // The command's own: here they would ask for TLS and tokens on the loopback, and for a log that we do not read.
   for (const char* variable : {"TLS_CA", "TLS_CERT", "TLS_KEY", "TLS_CLIENT_CA", "FLEET_TLS_CA", "FLEET_TLS_CERT",
-                               "FLEET_TLS_KEY", "FLEET_TLS_CLIENT_CA", "AUTH_TOKENS", "TOKEN_FILE"}) {
+                               "FLEET_TLS_KEY", "FLEET_TLS_CLIENT_CA", "AUTH_TOKENS", "TOKEN_FILE", "LOG_FORMAT"}) {
     serve.environment.emplace_back(absl::StrCat("UNMASK_", variable), "");
   }
   if (!options.model.empty()) serve.argv.insert(serve.argv.end(), {"--model", options.model});

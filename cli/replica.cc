@@ -14,6 +14,7 @@
 #include "cli/installation.h"
 #include "cli/serve_options.h"
 #include "cli/service_addresses.h"
+#include "cli/supervision.h"
 #include "cluster/supervisor.h"
 #include "cluster/worker_command.h"
 
@@ -44,6 +45,9 @@ absl::Status Complete(ReplicaOptions* options) {
   WorkerOptions* worker = &options->worker;
   UNMASK_RETURN_IF_ERROR(CheckAddress("coordinator", worker->coordinator));
   UNMASK_RETURN_IF_ERROR(CheckClientTls(worker->tls, "tls", "tls-ca"));
+  if (worker->hosts.empty() && !(worker->launch_agent.empty() && worker->network.empty())) {
+    return absl::InvalidArgumentError("launch-agent and network need hosts: they are about ranks on other hosts");
+  }
   UNMASK_ASSIGN_OR_RETURN(const int ranks_here, RanksOfOneHost(worker->hosts, worker->tensor_parallel));
   if (worker->model.empty()) {
     const absl::StatusOr<std::string> embedded = EmbeddedModel();
@@ -67,11 +71,7 @@ int Supervise(EventLoop* loop, const RuntimeDirectory& runtime, const ReplicaOpt
   Supervisor replica(loop, &runtime,
                      {.name = "replica",
                       .command = [&](const Incarnation& life) { return WorkerCommand(options.worker, life); },
-                      .on_line =
-                          [](absl::string_view line) {
-                            const std::string whole = absl::StrCat(line, "\n");
-                            [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, whole.data(), whole.size());
-                          },
+                      .on_line = RelayLogLine,
                       .on_ended =
                           [&](const Ending& ending) {
                             if (!stopping) {
@@ -83,7 +83,8 @@ int Supervise(EventLoop* loop, const RuntimeDirectory& runtime, const ReplicaOpt
                             }
                             loop->Quit();
                           },
-                      .backoff = {}});
+                      .backoff = {},
+                      .life_signs = LifeSigns()});
   const auto drain = [&] {
     if (std::exchange(stopping, true)) return;
     LogInfo("draining");
@@ -102,21 +103,13 @@ int Supervise(EventLoop* loop, const RuntimeDirectory& runtime, const ReplicaOpt
 
 int RunReplica(ReplicaOptions options) {
   SetLogComponent("replica");
+  SetLogFormat(ParseLogFormat(options.worker.log_format));
   if (const absl::Status status = Complete(&options); !status.ok()) {
     LogError(status.message());
     return ConfigExitCode(status);
   }
-  const absl::StatusOr<std::unique_ptr<RuntimeDirectory>> runtime = RuntimeDirectory::Create();
-  if (!runtime.ok()) {
-    LogError(runtime.status().message());
-    return kExitConfig;
-  }
-  const absl::StatusOr<std::unique_ptr<EventLoop>> loop = EventLoop::Create();
-  if (!loop.ok()) {
-    LogError(loop.status().message());
-    return kExitSoftware;
-  }
-  return Supervise(loop->get(), **runtime, options);
+  return RunSupervised(
+      [&](EventLoop* loop, const RuntimeDirectory* runtime) { return Supervise(loop, *runtime, options); });
 }
 
 }  // namespace
@@ -127,6 +120,7 @@ void AddReplica(CLI::App* app, int* exit_code) {
   const auto options = std::make_shared<ReplicaOptions>();
   WorkerOptions* worker = &options->worker;
   worker->threads = 0;
+  worker->log_format = "text";
   const auto add = [command](const char* group, const char* name, auto* value, const char* help) {
     return command->add_option(name, *value, help)->group(group)->capture_default_str();
   };
@@ -151,6 +145,11 @@ void AddReplica(CLI::App* app, int* exit_code) {
       ->type_name("N");
   add("Ranks", "--hosts", &worker->hosts, "where they run, HOST:RANKS,...; all here. Name this host first")
       ->type_name("LIST");
+  add("Ranks", "--launch-agent", &worker->launch_agent,
+      "starts a command on another host: run as CMD HOST COMMAND, stays until it ends; ssh")
+      ->type_name("CMD");
+  add("Ranks", "--network", &worker->network, "over which ranks of several hosts talk; all that they share")
+      ->type_name("CIDR|INTERFACE");
   add("Ranks", "--threads", &worker->threads, "of each rank; 0: the allowed cores, shared among the ranks")
       ->check(CLI::Range(0, 4096))
       ->type_name("N");
@@ -160,6 +159,7 @@ void AddReplica(CLI::App* app, int* exit_code) {
   add("Ranks", "--drain-timeout", &options->drain_timeout, "seconds that SIGTERM leaves to what runs; 0: no limit")
       ->check(CLI::NonNegativeNumber)
       ->type_name("SECONDS");
+  AddLogFormat(command, &worker->log_format);
   command->callback([options, exit_code] { *exit_code = RunReplica(*options); });
 }
 

@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/serve_options.h"
 #include "cli/service.h"
+#include "cli/supervision.h"
 
 namespace unmask {
 namespace {
@@ -19,6 +20,7 @@ constexpr char kFooter[] =
 
 int Serve(const ServeOptions& options) {
   SetLogComponent("serve");
+  SetLogFormat(ParseLogFormat(options.log_format));
   const absl::StatusOr<ServePlan> plan = PlanServe(options);
   if (!plan.ok()) {
     LogError(plan.status().message());
@@ -28,18 +30,8 @@ int Serve(const ServeOptions& options) {
     printf("%s", PlanJson(*plan).c_str());
     return kExitOk;
   }
-  // Directory first: its janitor must hold nothing of the loop.
-  const absl::StatusOr<std::unique_ptr<RuntimeDirectory>> runtime = RuntimeDirectory::Create();
-  if (!runtime.ok()) {
-    LogError(runtime.status().message());
-    return kExitConfig;
-  }
-  const absl::StatusOr<std::unique_ptr<EventLoop>> loop = EventLoop::Create();
-  if (!loop.ok()) {
-    LogError(loop.status().message());
-    return kExitSoftware;
-  }
-  return Service(*plan, loop->get(), runtime->get()).Run();
+  return RunSupervised(
+      [&](EventLoop* loop, const RuntimeDirectory* runtime) { return Service(*plan, loop, runtime).Run(); });
 }
 
 }  // namespace
@@ -62,7 +54,9 @@ void AddServe(CLI::App* app, int* exit_code) {
       ->check(CLI::NonNegativeNumber)
       ->type_name("N");
 
-  add("Replicas", "--replicas", &options->replicas, "copies of the model")->check(CLI::Range(1, 1024))->type_name("N");
+  add("Replicas", "--replicas", &options->replicas, "copies of the model here; 0: all replicas dial in from elsewhere")
+      ->check(CLI::Range(0, 1024))
+      ->type_name("N");
   add("Replicas", "--tensor-parallel", &options->tensor_parallel, "ranks of a replica; each holds a slice of the model")
       ->check(CLI::Range(1, 1024))
       ->type_name("N");
@@ -109,6 +103,7 @@ void AddServe(CLI::App* app, int* exit_code) {
   add("Running", "--drain-timeout", &options->drain_timeout, "seconds that SIGTERM leaves to what runs; 0: no limit")
       ->check(CLI::NonNegativeNumber)
       ->type_name("SECONDS");
+  AddLogFormat(command, &options->log_format);
   command->add_flag("--check-config", options->check_config, "print what would be run, as JSON, and end")
       ->group("Running");
   command->callback([options, exit_code] { *exit_code = Serve(*options); });

@@ -91,7 +91,7 @@ absl::StatusOr<ServePlan> PlanServe(ServeOptions options) {
   UNMASK_RETURN_IF_ERROR(CheckModel(options.model, options.tensor_parallel));
   if (options.model_name.empty()) options.model_name = FolderName(options.model);
   if (options.threads == 0) {
-    options.threads = std::max(1, AllowedCores() / (options.replicas * options.tensor_parallel));
+    options.threads = std::max(1, AllowedCores() / std::max(1, options.replicas * options.tensor_parallel));
   }
   const absl::StatusOr<std::string> coordinator = SisterProgram("unmask-coordinator");
   if (!coordinator.ok()) return AsPrecondition(coordinator.status());
@@ -131,7 +131,8 @@ std::string PlanJson(const ServePlan& plan) {
                                  {"listen", options.listen},
                                  {"fleet_listen", options.fleet_listen},
                                  {"admin_listen", options.admin_listen},
-                                 {"drain_timeout", options.drain_timeout}};
+                                 {"drain_timeout", options.drain_timeout},
+                                 {"log_format", options.log_format}};
   if (options.eot_token_id.has_value()) json["eot_token_id"] = *options.eot_token_id;
   if (!options.kv_memory.empty()) json["kv_memory"] = options.kv_memory;
   const std::pair<const char*, const std::string*> files[] = {

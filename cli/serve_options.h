@@ -17,7 +17,7 @@ struct ServeOptions {
   std::string dtype = "auto";
   std::string device = "cpu";
   std::string kv_memory;  // Empty: the worker decides.
-  int replicas = 1;
+  int replicas = 1;       // Here; 0: a coordinator alone.
   int tensor_parallel = 1;
   int threads = 0;  // Per rank; 0: the allowed cores, shared among the ranks.
   std::optional<int> eot_token_id;
@@ -34,6 +34,7 @@ struct ServeOptions {
   std::string ready_file;
   std::string address_file;
   int drain_timeout = 600;  // Seconds; 0: no limit.
+  std::string log_format = "text";
   bool check_config = false;
 };
 

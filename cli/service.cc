@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "base/exit_codes.h"
 #include "base/log.h"
 #include "cluster/worker_command.h"
@@ -22,9 +21,6 @@ constexpr absl::Duration kFleetPoll = absl::Milliseconds(250);
 constexpr absl::Duration kReplicaGrace = absl::Seconds(2);
 constexpr absl::Duration kFailureGrace = absl::Seconds(2);
 constexpr absl::Duration kCutOffTime = absl::Seconds(3);
-// A replica that the coordinator lost though its processes live is stuck: a stopped rank, a deadlock. Its own restart
-// takes a second or two, and the start of a life is not counted.
-constexpr absl::Duration kHungAfter = absl::Seconds(10);
 
 std::string ReplicaName(int index) { return absl::StrCat("replica-", index); }
 
@@ -43,7 +39,8 @@ Service::Service(const ServePlan& plan, EventLoop* loop, const RuntimeDirectory*
                     .command = [this](const Incarnation& incarnation) { return CoordinatorCommand(incarnation); },
                     .on_line = [this](absl::string_view line) { PrintLine(line); },
                     .on_ended = [this](const Ending& ending) { CoordinatorEnded(ending); },
-                    .backoff = {}}) {
+                    .backoff = {},
+                    .life_signs = {}}) {
   for (int i = 0; i < plan_.options.replicas; ++i) {
     const std::string name = ReplicaName(i);
     replicas_.push_back(std::make_unique<Supervisor>(
@@ -52,7 +49,8 @@ Service::Service(const ServePlan& plan, EventLoop* loop, const RuntimeDirectory*
                           .command = [this, name](const Incarnation& life) { return ReplicaCommand(name, life); },
                           .on_line = [this](absl::string_view line) { PrintLine(line); },
                           .on_ended = [this, name](const Ending& ending) { ReplicaEnded(name, ending); },
-                          .backoff = {}}));
+                          .backoff = {},
+                          .life_signs = LifeSigns()}));
   }
 }
 
@@ -93,7 +91,9 @@ Command Service::CoordinatorCommand(const Incarnation& incarnation) {
                   "--expected-replicas",
                   absl::StrCat(options.replicas),
                   "--drain-timeout",
-                  absl::StrCat(options.drain_timeout)};
+                  absl::StrCat(options.drain_timeout),
+                  "--log-format",
+                  options.log_format};
   if (options.eot_token_id.has_value()) {
     command.argv.insert(command.argv.end(), {"--eot-token-id", absl::StrCat(*options.eot_token_id)});
   }
@@ -125,6 +125,7 @@ Command Service::ReplicaCommand(const std::string& name, const Incarnation& inca
   if (!options.fleet_tls_ca.empty()) worker.tls = {options.fleet_tls_ca, options.fleet_tls.cert, options.fleet_tls.key};
   worker.tensor_parallel = options.tensor_parallel;
   worker.threads = options.threads;
+  worker.log_format = options.log_format;
   return WorkerCommand(worker, incarnation);
 }
 
@@ -144,9 +145,17 @@ void Service::Announce(const ServiceAddresses& addresses) {
     const absl::Status written = WriteWhole(plan_.options.address_file, AddressesJson(addresses, getpid()));
     if (!written.ok()) return Fail("address_file", {kExitConfig, std::string(written.message())});
   }
-  printf("Serving %s: gRPC on %s, replicas on %s, http://%s/metrics\n", plan_.options.model_name.c_str(),
-         addresses.grpc.c_str(), addresses.fleet.c_str(), addresses.admin.c_str());
-  fflush(stdout);
+  if (plan_.options.log_format == "json") {
+    Log(Severity::kInfo, "serving",
+        {{"model", plan_.options.model_name},
+         {"grpc", addresses.grpc},
+         {"fleet", addresses.fleet},
+         {"admin", addresses.admin}});
+  } else {
+    printf("Serving %s: gRPC on %s, replicas on %s, http://%s/metrics\n", plan_.options.model_name.c_str(),
+           addresses.grpc.c_str(), addresses.fleet.c_str(), addresses.admin.c_str());
+    fflush(stdout);
+  }
   for (const auto& replica : replicas_) {
     if (!stopping_) replica->Start();
   }
@@ -156,37 +165,22 @@ void Service::Announce(const ServiceAddresses& addresses) {
 
 void Service::SeeFleet(const v1::GetFleetResponse& fleet) {
   if (stopping_) return;
-  RestartHung(fleet);
   if (IsReady(fleet)) return BecomeReady();
   if (ready_) return;
   const v1::LoadingProgress loading = TotalLoading(fleet);
   bar_.Show(absl::StrCat("Loading ", plan_.options.model_name), loading.bytes_done(), loading.bytes_total());
 }
 
-void Service::RestartHung(const v1::GetFleetResponse& fleet) {
-  const absl::Time now = absl::Now();
-  for (const v1::ReplicaStatus& status : fleet.replicas()) {
-    const auto replica = std::find_if(replicas_.begin(), replicas_.end(),
-                                      [&](const auto& candidate) { return candidate->name() == status.name(); });
-    // A second step is only sent when the first has been answered.
-    if (status.steps() > 1 && replica != replicas_.end()) (*replica)->MarkFruitful();
-    if (status.state() != v1::REPLICA_STATE_DOWN) {
-      down_since_.erase(status.name());
-      continue;
-    }
-    const absl::Time since = down_since_.try_emplace(status.name(), now).first->second;
-    if (replica == replicas_.end() || std::min(now - since, (*replica)->age()) < kHungAfter) continue;
-    down_since_.erase(status.name());
-    (*replica)->Restart("the coordinator lost it, though it runs");
-  }
-}
-
 void Service::BecomeReady() {
   bar_.Clear();
   if (ready_) return;
   ready_ = true;
-  printf("Ready.\n");
-  fflush(stdout);
+  if (plan_.options.log_format == "json") {
+    LogInfo("ready");
+  } else {
+    printf("Ready.\n");
+    fflush(stdout);
+  }
   if (plan_.options.ready_file.empty()) return;
   const absl::Status written = WriteWhole(plan_.options.ready_file, AddressesJson(*addresses_, getpid()));
   if (!written.ok()) Fail("ready_file", {kExitConfig, std::string(written.message())});
@@ -194,8 +188,7 @@ void Service::BecomeReady() {
 
 void Service::PrintLine(absl::string_view line) {
   bar_.Clear();
-  const std::string whole = absl::StrCat(line, "\n");
-  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, whole.data(), whole.size());
+  RelayLogLine(line);
 }
 
 void Service::Interrupt() {

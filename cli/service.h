@@ -2,13 +2,11 @@
 #ifndef UNMASK_CLI_SERVICE_H_
 #define UNMASK_CLI_SERVICE_H_
 
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "absl/time/time.h"
 #include "cli/fleet_watch.h"
 #include "cli/progress_bar.h"
 #include "cli/serve_options.h"
@@ -35,7 +33,6 @@ class Service {
   void Announce(const ServiceAddresses& addresses);
   void StartReplicas();
   void SeeFleet(const v1::GetFleetResponse& fleet);
-  void RestartHung(const v1::GetFleetResponse& fleet);
   void BecomeReady();
   void PrintLine(absl::string_view line);
 
@@ -58,7 +55,6 @@ class Service {
   std::string address_file_;                   // Of the coordinator's current life.
   std::optional<ServiceAddresses> addresses_;  // Fixed by its first.
   std::unique_ptr<FleetWatch> watch_;
-  std::map<std::string, absl::Time> down_since_;
   bool ready_ = false;
   bool stopping_ = false;
   int exit_code_ = 0;

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <memory>
 
 #include "absl/strings/match.h"
@@ -77,13 +78,13 @@ pid_t FindRankZero(absl::string_view mark) {
 }
 
 bool KillMarked(absl::string_view mark, absl::Duration limit) {
-  const absl::Time deadline = absl::Now() + limit;
+  const auto deadline = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(limit);
   while (true) {
     // Again and again: one that we saw may have forked before it died.
     const std::vector<pid_t> pids = FindMarked(mark);
     if (pids.empty()) return true;
     for (const pid_t pid : pids) kill(pid, SIGKILL);
-    if (absl::Now() > deadline) return false;
+    if (std::chrono::steady_clock::now() > deadline) return false;
     absl::SleepFor(absl::Milliseconds(5));
   }
 }

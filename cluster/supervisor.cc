@@ -7,6 +7,8 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 #include <system_error>
 #include <utility>
 
@@ -22,14 +24,7 @@ namespace {
 
 constexpr absl::Duration kKillLimit = absl::Seconds(2);
 constexpr size_t kLongestLine = 16384;  // What is longer comes in pieces.
-
-// The message of a line that base/log.h wrote as an error ("20:01:02.123 E worker/1: message"), else nothing.
-absl::string_view ErrorMessage(absl::string_view line) {
-  if (line.size() < 15 || line[2] != ':' || line.substr(12, 3) != " E ") return {};
-  line.remove_prefix(15);
-  const size_t colon = line.find(": ");
-  return colon == absl::string_view::npos ? line : line.substr(colon + 2);
-}
+constexpr absl::Duration kLifeCheck = absl::Seconds(1);
 
 bool NeverAgain(int exit_code) { return exit_code == kExitUsage || exit_code == kExitData || exit_code == kExitConfig; }
 
@@ -43,7 +38,9 @@ Supervisor::Supervisor(EventLoop* loop, const RuntimeDirectory* runtime, Supervi
       random_(static_cast<unsigned>(absl::ToUnixNanos(absl::Now()) ^ getpid())) {}
 
 Supervisor::~Supervisor() {
-  if (timer_.has_value()) loop_->Cancel(*timer_);
+  for (const auto& timer : {timer_, life_timer_}) {
+    if (timer.has_value()) loop_->Cancel(*timer);
+  }
   if (state_ != State::kRunning) return;
   loop_->OnExit(pid_, [](int) {});
   Sweep();
@@ -61,6 +58,7 @@ void Supervisor::Launch() {
   const std::string life = absl::StrCat("/", options_.name, ".", incarnation_.restarts);
   incarnation_.directory = runtime_->path() + life;
   incarnation_.shared_memory = runtime_->shared_memory() + life;
+  incarnation_.life_file = incarnation_.directory + "/life";
   for (const std::string& folder : {incarnation_.directory, incarnation_.shared_memory}) {
     if (mkdir(folder.c_str(), 0700) == 0 || errno == EEXIST) continue;
     return End(kExitConfig, std::string(absl::ErrnoToStatus(errno, folder).message()));
@@ -87,6 +85,36 @@ void Supervisor::Launch() {
   last_error_.clear();
   loop_->WatchFd(output_, [this] { ReadOutput(); });
   loop_->OnExit(pid_, [this](int wait_status) { Exited(wait_status); });
+  if (!options_.life_signs.has_value()) return;
+  life_sign_.clear();
+  silent_checks_ = 0;
+  life_timer_ = loop_->After(kLifeCheck, [this] { CheckLife(); });
+}
+
+// False where it is as before.
+bool Supervisor::ReadLifeSign() {
+  std::ifstream file(incarnation_.life_file);
+  std::string sign;
+  if (!std::getline(file, sign) || sign == life_sign_) return false;
+  life_sign_ = sign;
+  std::istringstream words(sign);
+  uint64_t beats = 0;
+  uint64_t steps = 0;
+  if (words >> beats >> steps && steps > 0) fruitful_ = true;
+  return true;
+}
+
+// Counts checks, not time: where we, or the whole machine, were stopped for a while, it was not the program that was
+// silent.
+void Supervisor::CheckLife() {
+  life_timer_.reset();
+  silent_checks_ = ReadLifeSign() ? 0 : silent_checks_ + 1;
+  const LifeSigns& signs = *options_.life_signs;
+  const absl::Duration limit = life_sign_.empty() ? signs.first : signs.silence;
+  if (silent_checks_ * kLifeCheck > limit) {
+    return Restart(absl::StrCat("it has shown no sign of life for ", absl::FormatDuration(limit)));
+  }
+  life_timer_ = loop_->After(kLifeCheck, [this] { CheckLife(); });
 }
 
 // False when there is nothing to read now.
@@ -119,7 +147,7 @@ void Supervisor::CloseOutput() {
 void Supervisor::TakeLine(absl::string_view line) {
   if (line.empty()) return;
   last_line_ = std::string(line);
-  if (const absl::string_view message = ErrorMessage(line); !message.empty()) last_error_ = std::string(message);
+  if (std::string message = ErrorMessageOfLogLine(line); !message.empty()) last_error_ = std::move(message);
   if (options_.on_line) options_.on_line(line);
 }
 
@@ -129,7 +157,7 @@ void Supervisor::Sweep() {
   if (!KillMarked(incarnation_.directory, kKillLimit)) {
     LogWarning(options_.name, ": some of its processes do not die");
   }
-  while (output_ >= 0 && ReadOutput()) {  // Its last words.
+  while (output_ >= 0 && ReadOutput()) {  // What it still said.
   }
   CloseOutput();
   TakeLine(std::exchange(partial_line_, ""));
@@ -142,10 +170,13 @@ void Supervisor::Sweep() {
 void Supervisor::Exited(int wait_status) {
   const absl::Duration ran = age();
   pid_ = 0;
+  ReadLifeSign();  // Its last words.
   Sweep();
   state_ = State::kIdle;
-  if (timer_.has_value()) loop_->Cancel(*timer_);
-  timer_.reset();
+  for (auto* timer : {&timer_, &life_timer_}) {
+    if (timer->has_value()) loop_->Cancel(**timer);
+    timer->reset();
+  }
 
   const int exit_code = ExitCodeFromWait(wait_status);
   const std::string how = DescribeWait(wait_status);

@@ -30,6 +30,7 @@ struct Incarnation {
   int restarts = 0;  // How many came before.
   std::string directory;
   std::string shared_memory;
+  std::string life_file;  // Where the program shows that it lives, if that is watched.
 };
 
 struct Ending {
@@ -38,12 +39,20 @@ struct Ending {
   bool unasked = false;  // It ended by itself, and another start would be no better.
 };
 
+// How a program that hangs is told from one that works: it changes the life file each second. ("BEATS STEPS"; steps >
+// 0: this life has done what it is for, and however it ends, the next one begins as if it were the second.)
+struct LifeSigns {
+  absl::Duration first = absl::Minutes(2);     // The first one may take: processes on other hosts have to be started.
+  absl::Duration silence = absl::Seconds(10);  // Then. A life that is silent for longer is killed.
+};
+
 struct SupervisorOptions {
   std::string name;  // "replica-0": for logs, and a folder name.
   std::function<absl::StatusOr<Command>(const Incarnation&)> command;
   std::function<void(absl::string_view line)> on_line;  // Standard output and error of the program and its children.
   std::function<void(const Ending&)> on_ended;  // Once, when supervision is over. May not destroy the Supervisor.
   BackoffOptions backoff;
+  std::optional<LifeSigns> life_signs;  // None: it shows nothing, and only its end is noticed.
 };
 
 class Supervisor {
@@ -63,9 +72,6 @@ class Supervisor {
   // Kills this life and lets the next begin: for a program that lives but does not answer.
   void Restart(absl::string_view reason);
 
-  // This life has done what it is for: however it ends, the next one begins as if it were the second.
-  void MarkFruitful() { fruitful_ = state_ == State::kRunning; }
-
   bool ended() const { return state_ == State::kEnded; }
   absl::string_view name() const { return options_.name; }
   // Of the current life: how long it has run; zero while nothing runs.
@@ -80,6 +86,8 @@ class Supervisor {
   void Exited(int wait_status);
   void Sweep();
   void End(int exit_code, const std::string& message);
+  bool ReadLifeSign();
+  void CheckLife();
 
   EventLoop* const loop_;
   const RuntimeDirectory* const runtime_;
@@ -98,6 +106,9 @@ class Supervisor {
   std::string last_line_;
   std::string last_error_;
   std::optional<EventLoop::Timer> timer_;  // Of the next start, or of the end of grace.
+  std::optional<EventLoop::Timer> life_timer_;
+  std::string life_sign_;  // The last one read; empty: none yet.
+  int silent_checks_ = 0;  // Since it changed.
 };
 
 }  // namespace unmask

@@ -40,7 +40,16 @@ std::vector<std::string> MpirunArguments(const WorkerOptions& options, const Inc
     set("oob_tcp_if_include", "lo");
     set("btl_tcp_if_include", "lo");
   } else {
-    set("orte_local_tmpdir_base", incarnation.directory);  // Other hosts have no such folders.
+    set("plm", "rsh");  // No batch system, even within one.
+    // This host starts a daemon on each other one: they need not be able to start anything on each other. The daemon
+    // stays what the agent started, until it ends: else it would be nobody's.
+    set("plm_rsh_no_tree_spawn", "1");
+    argv.push_back("--leave-session-attached");
+    if (!options.launch_agent.empty()) set("plm_rsh_agent", options.launch_agent);
+    if (!options.network.empty()) {
+      set("oob_tcp_if_include", options.network);
+      set("btl_tcp_if_include", options.network);
+    }
     argv.insert(argv.end(), {"--host", options.hosts, "-x", "OMP_WAIT_POLICY", "-x", "OMP_NUM_THREADS"});
   }
   return argv;
@@ -53,16 +62,34 @@ Command WorkerCommand(const WorkerOptions& options, const Incarnation& incarnati
   if (options.tensor_parallel > 1 || !options.hosts.empty()) {
     command.argv = MpirunArguments(options, incarnation);
     command.environment = {{"OMPI_ALLOW_RUN_AS_ROOT", "1"}, {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}};
+    // Other hosts have no such folder. (orte_local_tmpdir_base would say just that, but ranks then refuse to start.)
+    if (!options.hosts.empty()) command.environment.emplace_back("TMPDIR", incarnation.directory);
   }
   // A rank that waits must not spin: on a shared machine that makes every other rank ten times slower.
   command.environment.emplace_back("OMP_WAIT_POLICY", "passive");
   command.environment.emplace_back("OMP_NUM_THREADS", absl::StrCat(options.threads));
 
-  command.argv.insert(
-      command.argv.end(),
-      {options.program, "--coordinator", options.coordinator, "--name", options.name, "--model", options.model,
-       "--model-name", options.model_name, "--dtype", options.dtype, "--device", options.device, "--threads",
-       absl::StrCat(options.threads), "--restarts", absl::StrCat(incarnation.restarts), "--launcher-pid", kOwnPid});
+  command.argv.insert(command.argv.end(), {options.program,
+                                           "--coordinator",
+                                           options.coordinator,
+                                           "--name",
+                                           options.name,
+                                           "--model",
+                                           options.model,
+                                           "--model-name",
+                                           options.model_name,
+                                           "--dtype",
+                                           options.dtype,
+                                           "--device",
+                                           options.device,
+                                           "--threads",
+                                           absl::StrCat(options.threads),
+                                           "--restarts",
+                                           absl::StrCat(incarnation.restarts),
+                                           "--launcher-pid",
+                                           kOwnPid,
+                                           "--life-file",
+                                           incarnation.life_file});
   if (options.drain_timeout.has_value()) {
     // The worker knows no "no limit"; a year will do.
     const int seconds = *options.drain_timeout > 0 ? *options.drain_timeout : 365 * 24 * 3600;
@@ -79,6 +106,7 @@ Command WorkerCommand(const WorkerOptions& options, const Incarnation& incarnati
     if (!file.empty()) command.argv.insert(command.argv.end(), {flag, file});
     command.environment.emplace_back(variable, "");  // Of a parent it means the parent's certificate.
   }
+  if (!options.log_format.empty()) command.argv.insert(command.argv.end(), {"--log-format", options.log_format});
   if (!options.kv_memory.empty()) command.argv.insert(command.argv.end(), {"--kv-memory", options.kv_memory});
   return command;
 }

@@ -23,6 +23,7 @@
 #include "base/version.h"
 #include "cluster/communicator.h"
 #include "worker/leader.h"
+#include "worker/life_sign.h"
 #include "worker/orders.h"
 #include "worker/rank.h"
 
@@ -34,6 +35,8 @@ struct Flags {
   LeaderOptions leader;
   std::string model_name;
   std::string name;
+  std::string log_format = "text";
+  std::string life_file;
   int restarts = 0;
   int launcher_pid = 0;
   int drain_seconds = 60;
@@ -64,6 +67,9 @@ void Declare(CLI::App& app, Flags* flags) {
       ->check(CLI::NonNegativeNumber);
   add("drain-timeout", flags->drain_seconds, "seconds that running sequences have after SIGTERM")
       ->check(CLI::NonNegativeNumber);
+  add("log-format", flags->log_format, "lines of text, or one JSON object a line")
+      ->check(CLI::IsMember({"text", "json"}));
+  add("life-file", flags->life_file, "rank 0 writes here each second that it lives")->group("Set by supervisors");
   add("restarts", flags->restarts, "how often the supervisor has started this replica anew")
       ->group("Set by supervisors");
   add("launcher-pid", flags->launcher_pid, "process that started the ranks")->group("Set by supervisors");
@@ -129,7 +135,7 @@ internal::v1::ReplicaDescription Describe(const Flags& flags, const Rank& rank) 
 }
 
 // Rank 0 connects before it loads, so that the coordinator can tell how far it is.
-absl::Status Lead(const Flags& flags, const sigset_t& signals, Rank* rank, Communicator* ranks) {
+absl::Status Lead(const Flags& flags, const sigset_t& signals, LifeSign* life, Rank* rank, Communicator* ranks) {
   Leader leader(flags.leader, Describe(flags, *rank));
   const EndSignal end_signal(signals, [&leader] { leader.Drain(); });
   UNMASK_RETURN_IF_ERROR(rank->Load([&leader](int64_t done, int64_t total) {
@@ -139,12 +145,17 @@ absl::Status Lead(const Flags& flags, const sigset_t& signals, Rank* rank, Commu
   leader.SetReady(rank->ready());
   LogInfo("ready: ", rank->ready().numerics(), ", K/V for ", rank->ready().kv_positions(), " positions");
   return LeadRanks([&leader] { return leader.Next(); },
-                   [&leader](const internal::v1::StepResult& result) { leader.Send(result); }, rank->engine(), ranks);
+                   [&leader, life](const internal::v1::StepResult& result) {
+                     leader.Send(result);
+                     life->StepAnswered();
+                   },
+                   rank->engine(), ranks);
 }
 
 absl::Status Serve(const Flags& flags, const sigset_t& signals, Communicator* ranks) {
+  LifeSign life(ranks->rank() == 0 ? flags.life_file : "");
   UNMASK_ASSIGN_OR_RETURN(const auto rank, Rank::Open(flags.rank, ranks));
-  if (ranks->rank() == 0) return Lead(flags, signals, rank.get(), ranks);
+  if (ranks->rank() == 0) return Lead(flags, signals, &life, rank.get(), ranks);
   UNMASK_RETURN_IF_ERROR(rank->Load([](int64_t, int64_t) { return absl::OkStatus(); }));
   return FollowRankZero(rank->engine(), ranks);
 }
@@ -199,6 +210,7 @@ int Main(int argc, char** argv) {
     ranks = *std::move(communicator);
   }
   SetLogComponent(absl::StrCat("worker/", ranks->rank()));
+  SetLogFormat(ParseLogFormat(flags.log_format));
   const absl::Status status = Serve(flags, signals, ranks.get());
   // The same on every rank: said once.
   if (ToExitCode(status) != kExitOk && ranks->rank() == 0) {

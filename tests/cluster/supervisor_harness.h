@@ -79,7 +79,7 @@ class TemporaryFolderTest : public testing::Test {
 
 // One script under supervision; short waits between its lives.
 struct SupervisedScript {
-  explicit SupervisedScript(const std::string& script)
+  explicit SupervisedScript(const std::string& script, std::optional<LifeSigns> life_signs = std::nullopt)
       : runtime(RuntimeDirectory::Create().value()),
         loop(EventLoop::Create().value()),
         supervisor(loop.get(), runtime.get(),
@@ -87,7 +87,8 @@ struct SupervisedScript {
                     .command =
                         [this, script](const Incarnation& life) {
                           lives.push_back(life);
-                          return Command{{"/bin/sh", "-c", script}, {{"LIFE", std::to_string(life.restarts)}}};
+                          return Command{{"/bin/sh", "-c", script},
+                                         {{"LIFE", std::to_string(life.restarts)}, {"LIFE_FILE", life.life_file}}};
                         },
                     .on_line = [this](absl::string_view line) { lines.emplace_back(line); },
                     .on_ended =
@@ -95,7 +96,8 @@ struct SupervisedScript {
                           ending = end;
                           loop->Quit();
                         },
-                    .backoff = {.initial = absl::Milliseconds(20), .maximum = absl::Milliseconds(40)}}) {}
+                    .backoff = {.initial = absl::Milliseconds(20), .maximum = absl::Milliseconds(40)},
+                    .life_signs = life_signs}) {}
 
   // Until supervision ends; false if that takes longer than `limit`.
   bool RunToEnd(absl::Duration limit = absl::Seconds(20)) {

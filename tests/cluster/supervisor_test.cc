@@ -4,6 +4,10 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <regex>
+#include <string>
+#include <vector>
+
 #include "tests/cluster/supervisor_harness.h"
 
 namespace unmask {
@@ -11,8 +15,10 @@ namespace {
 
 using testing::Contains;
 using testing::ElementsAre;
+using testing::Ge;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Le;
 using testing::Not;
 using testing::SizeIs;
 
@@ -142,6 +148,47 @@ TEST_F(SupervisorTest, AStoppedProcessIsReplacedByRestart) {
   script.supervisor.Start();
   ASSERT_TRUE(script.RunToEnd());
   EXPECT_THAT(script.lives, SizeIs(2));
+}
+
+// Beats until it is to stop; the third life is the last.
+constexpr char kBeating[] =
+    "test $LIFE -lt 2 || exit 78; beat=0; while [ $beat -lt 8 ]; do beat=$((beat + 1)); echo $beat 0 > $LIFE_FILE; "
+    "sleep 0.5; done; echo beaten; ";
+
+TEST_F(SupervisorTest, AProgramThatFallsSilentIsReplaced) {
+  SupervisedScript script(std::string(kBeating) + "kill -STOP $$",
+                          LifeSigns{.first = absl::Seconds(60), .silence = absl::Seconds(2)});
+  script.supervisor.Start();
+  ASSERT_TRUE(script.RunToEnd(absl::Seconds(60)));
+  EXPECT_THAT(script.lives, SizeIs(3));
+  // Not before: it was silent for no longer than half a second until then.
+  EXPECT_THAT(script.lines, ElementsAre("beaten", "beaten"));
+}
+
+TEST_F(SupervisorTest, AProgramThatNeverShowsALifeIsReplacedLater) {
+  SupervisedScript script("test $LIFE = 0 || exit 78; sleep 1000",
+                          LifeSigns{.first = absl::Seconds(2), .silence = absl::Seconds(1)});
+  script.supervisor.Start();
+  ASSERT_TRUE(script.RunToEnd());
+  EXPECT_THAT(script.lives, SizeIs(2));
+}
+
+TEST_F(SupervisorTest, AFruitfulLifeIsFollowedByTheNextAtOnceHoweverManyWentBefore) {
+  const auto waits_between_lives = [](const std::string& steps) {
+    SupervisedScript script("test $LIFE -lt 4 || exit 78; echo 1 " + steps + " > $LIFE_FILE; exit 1", LifeSigns());
+    testing::internal::CaptureStderr();
+    script.supervisor.Start();
+    EXPECT_TRUE(script.RunToEnd());
+    const std::string log = testing::internal::GetCapturedStderr();
+    const std::regex wait("follows in ([0-9]+)ms");
+    std::vector<int> waits;
+    for (std::sregex_iterator it(log.begin(), log.end(), wait), end; it != end; ++it) {
+      waits.push_back(std::stoi((*it)[1]));
+    }
+    return waits;
+  };
+  EXPECT_THAT(waits_between_lives("0"), ElementsAre(Le(20), Ge(32), Ge(32), Ge(32)));  // 20 and 40 ms, less the jitter.
+  EXPECT_THAT(waits_between_lives("1"), ElementsAre(Le(20), Le(20), Le(20), Le(20)));
 }
 
 // mpirun answers SIGTERM by killing its ranks: a drain must reach rank 0 itself.

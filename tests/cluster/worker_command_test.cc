@@ -36,6 +36,16 @@ TEST(WorkerCommandTest, HostsGoToMpirun) {
   EXPECT_THAT(command.argv, AllOf(Contains("a:2,b:2"), Not(Contains("isolated")), Not(Contains("lo"))));
 }
 
+TEST(WorkerCommandTest, TheLaunchAgentStartsEveryHostFromHere) {
+  WorkerOptions options = Ranks("worker", 4, "a:2,b:2");
+  EXPECT_THAT(WorkerCommand(options, kLife).argv,
+              AllOf(Contains("plm_rsh_no_tree_spawn"), Not(Contains("plm_rsh_agent"))));
+  options.launch_agent = "/opt/agent --quiet";
+  options.network = "10.1.0.0/16";
+  const std::vector<std::string> argv = WorkerCommand(options, kLife).argv;
+  EXPECT_THAT(argv, AllOf(Contains("plm_rsh_agent"), Contains("/opt/agent --quiet"), Contains("10.1.0.0/16")));
+}
+
 TEST(WorkerCommandTest, WaitingRanksDoNotSpin) {
   EXPECT_THAT(WorkerCommand(Ranks("worker", 1), kLife).environment,
               Contains(std::pair<std::string, std::string>("OMP_WAIT_POLICY", "passive")));

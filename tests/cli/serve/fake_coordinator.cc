@@ -1,7 +1,6 @@
 // Stands in for unmask-coordinator: binds, says where, tells of one replica, drains. Steered by files in $FAKE_DIR:
 //   coordinator_exit  end at once with the code in it
 //   ready             replica-0 is READY (else STARTING, 30 of 100 bytes loaded)
-//   down              replica-0 is DOWN
 //   slow              draining waits until it is gone
 // and leaves its story in $FAKE_DIR/story.
 #include <grpcpp/grpcpp.h>
@@ -34,7 +33,6 @@ class Fleet final : public unmask::v1::FleetService::Service {
     replica->mutable_loading()->set_bytes_done(30);
     replica->mutable_loading()->set_bytes_total(100);
     if (Exists("ready")) replica->set_state(unmask::v1::REPLICA_STATE_READY);
-    if (Exists("down")) replica->set_state(unmask::v1::REPLICA_STATE_DOWN);
     return grpc::Status::OK;
   }
 };
