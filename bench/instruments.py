@@ -77,6 +77,7 @@ class Burst:
         if BURSTS:
             self._set(10)
             time.sleep(min(2, time.time() - self.begin))
+            self._set(0)  # Of the whole session: it would outlive us.
 
 
 def interleave(names_and_calls, rounds, label):

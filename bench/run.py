@@ -203,21 +203,10 @@ def machine():
             f"{ROUNDS} rounds{', in bursts of priority' if BURSTS else ''}")
 
 
-def main():
-    before = machine()
-    print(before)
-    parts = sys.argv[2] if len(sys.argv) > 2 else "abcdefg"
-    if "a" in parts or "b" in parts:
-        for dtype in ("fp32", "bf16", "int8"):
-            products_and_profile(dtype)
+def write_report(before):
+    """After each part, so that a run that is cut short leaves what it measured."""
+    if profiles:
         files["profile.svg"] = plots.shares("Where a step's time goes, one thread", list(profiles.items()))
-    for letter, measure in (("c", peers), ("d", ranks), ("f", caches)):
-        for dtype in ("fp32", "bf16") if letter in parts else ():
-            measure(dtype)
-    if "e" in parts:
-        coordinator()
-    if "g" in parts:
-        int8()
     if speeds:
         files["engines.svg"] = plots.bars("Steps a second, 2 threads, 252 M parameters, canvas of 128",
                                           [(n, s, 0 if n.startswith("Unmask") else 4) for n, s in speeds.items()], "steps/s")
@@ -225,16 +214,31 @@ def main():
               "| | result | target | measured (quartiles) | |", "|---|---|---|---|---|"]
     report += ["| " + " | ".join(row) + " |" for row in sorted(rows, key=lambda row: row[0])]
     report += [""] + [part + "\n" for part in sections]
-    names = list(next(iter(profiles.values()), []))
-    report += ["| share of a step | " + " | ".join(profiles) + " |", "|---|" + "---|" * len(profiles)]
-    report += [f"| {n} | " + " | ".join(f"{100 * p[n]:.1f} %" for p in profiles.values()) + " |" for n in names]
+    if profiles:
+        names = list(next(iter(profiles.values())))
+        report += ["| share of a step | " + " | ".join(profiles) + " |", "|---|" + "---|" * len(profiles)]
+        report += [f"| {n} | " + " | ".join(f"{100 * p[n]:.1f} %" for p in profiles.values()) + " |" for n in names]
     folder = os.path.join(BUILD, "bench")
     for name, content in files.items():
         with open(os.path.join(folder, name), "w") as out:
             out.write(content)
     with open(os.path.join(folder, "report.md"), "w") as out:
         out.write("\n".join(report) + "\n")
-    print("\n".join(report))
+    return "\n".join(report)
+
+
+def main():
+    before = machine()
+    print(before)
+    chosen = sys.argv[2] if len(sys.argv) > 2 else "abcdefg"
+    both, all_three = ("bf16", "fp32"), ("bf16", "fp32", "int8")
+    parts = [("ab", products_and_profile, all_three), ("c", peers, both), ("d", ranks, both), ("e", coordinator, (None,)),
+             ("f", caches, both), ("g", int8, (None,))]
+    for letters, measure, dtypes in parts:
+        for dtype in dtypes if set(letters) & set(chosen) else ():
+            measure(*([dtype] if dtype else []))
+            write_report(before)
+    print(write_report(before))
 
 
 if __name__ == "__main__":
