@@ -1,5 +1,5 @@
 # Wraps CMake's presets and scripts/; both work without it.
-.PHONY: demo test build bench setup clang asan tsan fuzz nemesis soak format clean
+.PHONY: demo test build bench quality setup clang asan tsan fuzz nemesis soak format clean
 
 demo: build
 	scripts/demo.sh
@@ -17,6 +17,10 @@ setup:
 # Ratios measured side by side; build/bench/report.md. Peers are fetched into build/peers, a missing one is reported.
 bench: setup
 	scripts/bench.sh
+
+# What the embedded model can do, measured through a running service; writes docs/quality.md. QUALITY_PROBLEMS, QUALITY_GRID.
+quality: build
+	scripts/quality.sh
 
 # The second compiler, with the thread-safety analysis as errors.
 clang:

@@ -1,20 +1,14 @@
 #!/usr/bin/env bash
-# Starts a coordinator and one replica of two ranks on the CPU, shows a generation emerging from its masks, and ends everything.
+# Starts a coordinator and one replica of two ranks on the CPU with the embedded model, shows an answer emerging from its masks,
+# and ends everything.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=build/bin
-model=models/demo
 prompt="What is a diffusion language model?"
-if [ ! -f "$model/model.safetensors" ]; then
-  model=build/random-model
-  echo "There is no trained model in this tree yet: the demo uses a small RANDOM checkpoint, made now in $model."
-  echo "The machinery is real, the text is noise."
-  [ -f "$model/model.safetensors" ] || $bin/unmask-make-checkpoint --preset demo --out "$model"
-fi
 
 scratch=$(mktemp -d)
 trap 'kill "$serve" 2>/dev/null; wait "$serve" 2>/dev/null; rm -rf "$scratch"' EXIT
-$bin/unmask serve --model "$model" --tensor-parallel 2 --listen 127.0.0.1:0 --fleet-listen 127.0.0.1:0 \
+$bin/unmask serve --model models/demo --tensor-parallel 2 --listen 127.0.0.1:0 --fleet-listen 127.0.0.1:0 \
   --admin-listen 127.0.0.1:0 --ready-file "$scratch/ready.json" 2>"$scratch/serve.log" >"$scratch/serve.out" &
 serve=$!
 echo "Starting a coordinator and a replica of two ranks ..."
@@ -26,6 +20,7 @@ done
 server=$(sed -n 's/.*"grpc": *"\([^"]*\)".*/\1/p' "$scratch/ready.json")
 $bin/unmask status --server "$server" --shards
 echo
-$bin/unmask generate --server "$server" --gen-length 64 --block-length 32 --steps 64 "$prompt"
+echo "> $prompt"
+$bin/unmask generate --server "$server" --gen-length 64 --block-length 64 "$prompt"
 echo
-echo "Try it yourself: $bin/unmask chat --model $model"
+echo "The model is a very small one, trained for this project (models/demo). Talk to it: $bin/unmask chat"

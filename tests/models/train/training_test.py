@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 TRAIN = ROOT / "models" / "train" / "train.py"
 TOKENIZER = ROOT / "models" / "demo"
 TINY = ["--d-model", "64", "--layers", "2", "--heads", "2", "--mlp", "128", "--tokens", "512", "--dtype", "fp32", "--threads", "1",
-        "--warmup", "10", "--print-every", "10"]
+        "--warmup", "10", "--rate", "1", "--print-every", "10"]
 
 
 def train(out, *arguments):
