@@ -62,8 +62,8 @@ TEST_F(ServeUsageTest, ATornCheckpointIsBadData) {
 }
 
 TEST_F(ServeUsageTest, WrongFlagsAreUsageErrorsThatNameThem) {
-  EXPECT_EQ(Check({"--replicas", "0"}), 64);
-  EXPECT_THAT(Errors(), HasSubstr("--replicas: Value 0 not in range 1 to 1024"));
+  EXPECT_EQ(Check({"--replicas", "2000"}), 64);
+  EXPECT_THAT(Errors(), HasSubstr("--replicas: Value 2000 not in range 0 to 1024"));
   EXPECT_EQ(Check({"--dtype", "fp64"}), 64);
   EXPECT_THAT(Errors(), HasSubstr("--dtype"));
   EXPECT_EQ(Check({"--modle", "x"}), 64);
