@@ -43,7 +43,8 @@ fuzz:
 # The long forms of tests/reliability (docs/reliability.md): faults for half an hour or NEMESIS_SECONDS, and load for a
 # quarter of one or SOAK_SECONDS. UNMASK_SEED repeats a run.
 nemesis: build
-	UNMASK_NEMESIS_SECONDS=$(or $(NEMESIS_SECONDS),1800) scripts/reliability.sh nemesis_test failover_test hang_test poison_test
+	UNMASK_NEMESIS_SECONDS=$(or $(NEMESIS_SECONDS),1800) scripts/reliability.sh nemesis_test failover_test hang_test \
+	  poison_test coordinator_death_test partition_test two_hosts_test
 
 soak: build
 	UNMASK_SOAK_SECONDS=$(or $(SOAK_SECONDS),900) scripts/reliability.sh overload_test clients_test

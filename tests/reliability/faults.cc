@@ -10,10 +10,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <sstream>
 #include <thread>
 
 #include "cluster/marked_processes.h"
+#include "tests/support/golden.h"
 
 namespace unmask::testing {
 namespace {
@@ -50,6 +52,46 @@ bool WaitForNextLife(Service& service, const std::string& replica, uint64_t epoc
     std::this_thread::sleep_for(kPoll);
   }
   return false;
+}
+
+pid_t CoordinatorOf(const Service& service) {
+  for (const auto& entry : fs::directory_iterator("/proc")) {
+    std::ifstream file(entry.path() / "stat");
+    std::string pid, name, state;
+    pid_t parent = 0;
+    if (file >> pid >> name >> state >> parent && parent == service.pid() && name == "(unmask-coordina)") {
+      return std::atoi(pid.c_str());
+    }
+  }
+  return 0;
+}
+
+std::vector<std::string> ReplicaCommand(const Service& service, const std::string& name, int ranks,
+                                        const std::vector<std::string>& flags) {
+  std::vector<std::string> command = {BinaryPath("unmask"),
+                                      "replica",
+                                      "--coordinator",
+                                      service.fleet_address(),
+                                      "--name",
+                                      name,
+                                      "--model",
+                                      SourcePath("tests/goldens/models/tiny-tp"),
+                                      "--tensor-parallel",
+                                      std::to_string(ranks),
+                                      "--threads",
+                                      "1",
+                                      "--dtype",
+                                      "fp32"};
+  command.insert(command.end(), flags.begin(), flags.end());
+  return command;
+}
+
+v1::ReplicaStatus StatusOf(Service& service, const std::string& replica) {
+  const v1::GetFleetResponse fleet = service.GetFleet();
+  for (const v1::ReplicaStatus& status : fleet.replicas()) {
+    if (status.name() == replica) return status;
+  }
+  return {};
 }
 
 Sandbox::Sandbox() {
@@ -117,7 +159,7 @@ Process::Process(const std::vector<std::string>& command) {
   pid_ = fork();
   if (pid_ != 0) return;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  execv(argv[0], argv.data());
+  execvp(argv[0], argv.data());
   _exit(127);
 }
 

@@ -29,6 +29,16 @@ std::optional<Victim> ChooseVictim(Service& service, bool busy, std::minstd_rand
 // Waits until `replica` is READY in a life after `epoch`.
 bool WaitForNextLife(Service& service, const std::string& replica, uint64_t epoch, std::chrono::milliseconds limit);
 
+// The coordinator's own process; 0 if it has none now.
+pid_t CoordinatorOf(const Service& service);
+
+// `unmask replica` for the service's tiny-tp, to be run as it is or on another host. Further flags go to its end.
+std::vector<std::string> ReplicaCommand(const Service& service, const std::string& name, int ranks,
+                                        const std::vector<std::string>& flags = {});
+
+// How the fleet shows a replica; with state UNSPECIFIED where it does not.
+v1::ReplicaStatus StatusOf(Service& service, const std::string& replica);
+
 // Gives the services that this test starts a $TMPDIR of their own, so that it is known what they leave behind. Make it
 // first.
 class Sandbox {

@@ -19,8 +19,8 @@ using ::testing::IsEmpty;
 using testing::Load;
 using testing::Service;
 
-// Once steps are measured a stuck one is noticed after max(2 s, 8 times the slowest); a process that does not say so
-// itself is ended after another 10 s, by its supervisor.
+// Once steps are measured a stuck one is noticed after max(2 s, 8 times the slowest); where rank 0 shows no life
+// itself, its supervisor ends the replica after 10 s.
 constexpr seconds kReplacedWithin(40);
 
 class HangTest : public ::testing::TestWithParam<int> {};
@@ -56,6 +56,27 @@ TEST_P(HangTest, AStoppedRankIsReplacedAndItsRequestsFinishElsewhere) {
 }
 
 INSTANTIATE_TEST_SUITE_P(LeaderAndFollower, HangTest, ::testing::Values(0, 1));
+
+// Nobody but its own supervisor can end it: the coordinator has no hand on its host.
+TEST(HangingReplicaTest, RankZeroOfAReplicaOnItsOwnIsReplacedToo) {
+  std::vector<std::string> flags = testing::TinyTpFlags(/*replicas=*/0, /*ranks=*/2);
+  Service service(flags);
+  ASSERT_FALSE(service.address().empty());
+  testing::Process replica(testing::ReplicaCommand(service, "alone", 2));
+  ASSERT_TRUE(service.WaitForReady(1));
+  Load load(&service, testing::kKinds);
+  load.Start(/*clients=*/4);
+  ASSERT_TRUE(Eventually(seconds(30), [&] { return testing::StatusOf(service, "alone").running() > 0; }));
+  const v1::ReplicaStatus victim = testing::StatusOf(service, "alone");
+  ASSERT_EQ(kill(victim.ranks(0).pid(), SIGSTOP), 0);
+  ASSERT_TRUE(testing::WaitForNextLife(service, "alone", victim.epoch(), kReplacedWithin));
+  EXPECT_NE(testing::StatusOf(service, "alone").ranks(0).pid(), victim.ranks(0).pid());
+  const Load::Report report = load.Stop();
+  EXPECT_THAT(report.wrong, IsEmpty());
+  EXPECT_GT(report.replays, 0);
+  replica.Kill(SIGTERM);
+  EXPECT_EQ(replica.Wait(seconds(30)), 0);
+}
 
 }  // namespace
 }  // namespace unmask

@@ -90,9 +90,9 @@ bool HasRetryInfo(const grpc::Status& status) {
                      [](const auto& detail) { return detail.template Is<google::rpc::RetryInfo>(); });
 }
 
-Load::Load(Service* service, int distinct) : service_(*service) {
+Load::Load(Service* service, int distinct, int stride) : service_(*service), stride_(stride) {
   for (int i = 0; i < distinct; ++i) {
-    const Answer answer = Generate(service_, MixedRequest(i));
+    const Answer answer = Generate(service_, MixedRequest(i * stride_));
     EXPECT_TRUE(answer.status.ok()) << "undisturbed request " << i << ": " << answer.status.error_message();
     EXPECT_EQ(answer.response.replays(), 0);
     undisturbed_.push_back(Identity(answer.response));
@@ -111,26 +111,35 @@ Load::Report Load::Stop() {
   for (std::thread& client : clients_) client.join();
   clients_.clear();
   MutexLock lock(&mutex_);
-  return {answered_, replays_, wrong_};
+  return {answered_, replays_, lost_, wrong_};
 }
 
 void Load::Ask(int client) {
   std::minstd_rand random(Seed() + client);
-  while (!stopping_) {
-    const int i = random() % undisturbed_.size();
+  for (int i = -1; !stopping_ || i >= 0;) {
+    if (i < 0) i = random() % undisturbed_.size();
     if (client % 2 == 0) {
-      const Answer answer = Generate(service_, MixedRequest(i));
+      const Answer answer = Generate(service_, MixedRequest(i * stride_));
+      if (Lost(answer.status)) continue;
       Check(i, answer.status, answer.response);
-      continue;
-    }
-    const Streamed streamed = GenerateStream(service_, MixedRequest(i));
-    Check(i, streamed.status, streamed.completed);
-    if (!streamed.status.ok()) continue;
-    if (const std::string why = CheckHistory(streamed); !why.empty()) {
+    } else {
+      const Streamed streamed = GenerateStream(service_, MixedRequest(i * stride_));
+      if (Lost(streamed.status)) continue;
+      Check(i, streamed.status, streamed.completed);
+      const std::string why = streamed.status.ok() ? CheckHistory(streamed) : "";
       MutexLock lock(&mutex_);
-      wrong_.push_back("request " + std::to_string(i) + "'s stream: " + why);
+      if (!why.empty()) wrong_.push_back("request " + std::to_string(i) + "'s stream: " + why);
     }
+    i = -1;
   }
+}
+
+// Whether the call is to be asked again.
+bool Load::Lost(const grpc::Status& status) {
+  if (!ask_again_ || status.error_code() != grpc::StatusCode::UNAVAILABLE) return false;
+  ++lost_;
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  return true;
 }
 
 void Load::Check(int i, const grpc::Status& status, const v1::GenerateResponse& response) {

@@ -47,25 +47,34 @@ class Load {
   struct Report {
     int answered = 0;
     int replays = 0;
+    int lost = 0;                    // Calls whose connection was lost, and that were asked again.
     std::vector<std::string> wrong;  // What failed, differed or told its story in another order.
   };
 
-  // Computes the undisturbed answers first: `service` must be at peace. `distinct` requests of the list are used.
-  Load(Service* service, int distinct);
+  // Computes the undisturbed answers first: `service` must be at peace. `distinct` requests of the list are used, each
+  // `stride`-th.
+  Load(Service* service, int distinct, int stride = 1);
   ~Load();
 
   void Start(int clients);
+  // Clients whose connection is lost (UNAVAILABLE) ask again; else that is wrong too.
+  void AskAgain() { ask_again_ = true; }
   Report Stop();  // Lets the clients finish what they have asked for.
   int answered() const { return answered_; }
   int replays() const { return replays_; }
+  int lost() const { return lost_; }
 
  private:
   void Ask(int client);
+  bool Lost(const grpc::Status& status);
   void Check(int i, const grpc::Status& status, const v1::GenerateResponse& response);
 
   Service& service_;
+  const int stride_;
   std::vector<std::string> undisturbed_;
   std::atomic<bool> stopping_ = false;
+  std::atomic<bool> ask_again_ = false;
+  std::atomic<int> lost_ = 0;
   std::atomic<int> answered_ = 0;
   std::atomic<int> replays_ = 0;
   std::vector<std::thread> clients_;

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -44,11 +45,21 @@ std::string BinaryPath(const std::string& name) {
   return std::string(directory ? directory : "build/bin") + "/" + name;
 }
 
-Service::Service(const std::vector<std::string>& flags) : directory_(MakeScratchDirectory()) {
+Service::Service(const std::vector<std::string>& flags, const std::string& fleet_host)
+    : directory_(MakeScratchDirectory()) {
   const std::string ready_file = directory_ + "/ready.json";
-  std::vector<std::string> command = {BinaryPath("unmask"), "serve",       "--listen",       "127.0.0.1:0",
-                                      "--fleet-listen",     "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
-                                      "--ready-file",       ready_file};
+  const std::vector<std::string> no_replica = {"--replicas", "0"};
+  const bool alone = std::search(flags.begin(), flags.end(), no_replica.begin(), no_replica.end()) != flags.end();
+  std::vector<std::string> command = {BinaryPath("unmask"),
+                                      "serve",
+                                      "--listen",
+                                      "127.0.0.1:0",
+                                      "--fleet-listen",
+                                      fleet_host + ":0",
+                                      "--admin-listen",
+                                      "127.0.0.1:0",
+                                      alone ? "--address-file" : "--ready-file",
+                                      ready_file};
   command.insert(command.end(), flags.begin(), flags.end());
   std::vector<char*> argv;
   for (std::string& word : command) argv.push_back(word.data());
@@ -79,7 +90,10 @@ Service::Service(const std::vector<std::string>& flags) : directory_(MakeScratch
   address_ = ready.at("grpc");
   admin_ = ready.at("admin");
   fleet_address_ = ready.at("fleet");
-  channel_ = grpc::CreateChannel(address_, grpc::InsecureChannelCredentials());
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);  // It may come back at once.
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
+  channel_ = grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments);
   inference_ = v1::InferenceService::NewStub(channel_);
   models_ = v1::ModelService::NewStub(channel_);
   fleet_ = v1::FleetService::NewStub(channel_);
@@ -105,11 +119,14 @@ int Service::End(std::chrono::seconds limit) {
 Service::~Service() {
   if (pid_ > 0) End();
   if (::testing::Test::HasFailure()) {
-    std::ifstream log(directory_ + "/serve.log");
-    fprintf(stderr, "--- serve.log of the failed test\n%s---\n",
-            std::string(std::istreambuf_iterator<char>(log), {}).c_str());
+    fprintf(stderr, "--- serve.log of the failed test\n%s---\n", Log().c_str());
   }
   std::filesystem::remove_all(directory_);
+}
+
+std::string Service::Log() const {
+  std::ifstream log(directory_ + "/serve.log");
+  return {std::istreambuf_iterator<char>(log), {}};
 }
 
 v1::GetFleetResponse Service::GetFleet() {
@@ -134,13 +151,13 @@ bool Service::WaitForReady(int ready) {
 
 Streamed GenerateStream(Service& service, const v1::GenerateRequest& request) {
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(120));
   return ReadAll(service.inference().GenerateStream(&context, request));
 }
 
 Streamed InfillStream(Service& service, const v1::InfillRequest& request) {
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(120));
   return ReadAll(service.inference().InfillStream(&context, request));
 }
 

@@ -19,8 +19,9 @@ namespace unmask::testing {
 
 class Service {
  public:
-  // Flags of `unmask serve` but for the ports and the ready file. Fails the test when it is not ready in time.
-  explicit Service(const std::vector<std::string>& flags);
+  // Flags of `unmask serve` but for the ports and the ready file; replicas dial in at fleet_host. Fails the test when
+  // it is not ready in time; with `--replicas 0` that needs no replica.
+  explicit Service(const std::vector<std::string>& flags, const std::string& fleet_host = "127.0.0.1");
   ~Service();
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
@@ -32,6 +33,9 @@ class Service {
   const std::string& admin() const { return admin_; }
   const std::string& fleet_address() const { return fleet_address_; }
   pid_t pid() const { return pid_; }
+
+  // All that its processes have written on standard output and error.
+  std::string Log() const;
 
   v1::GetFleetResponse GetFleet();
   // Waits until the fleet shows `ready` READY replicas, at most 60 s.
