@@ -133,6 +133,10 @@ void AddReplica(CLI::App* app, int* exit_code) {
   add("Coordinator", "--tls-cert", &worker->tls.cert, "PEM certificate to show, with its chain")->type_name("FILE");
   add("Coordinator", "--tls-key", &worker->tls.key, "PEM private key of that certificate")->type_name("FILE");
 
+  add("Coordinator", "--state-file", &worker->state_file,
+      "says how the replica is, for probes: \"ready\", or why not; anew each second")
+      ->type_name("FILE");
+
   add("Model", "--model", &worker->model, "checkpoint folder, the same on every host; the embedded model")
       ->type_name("DIR");
   add("Model", "--model-name", &worker->model_name, "the folder's")->type_name("NAME");

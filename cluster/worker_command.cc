@@ -107,6 +107,7 @@ Command WorkerCommand(const WorkerOptions& options, const Incarnation& incarnati
     command.environment.emplace_back(variable, "");  // Of a parent it means the parent's certificate.
   }
   if (!options.log_format.empty()) command.argv.insert(command.argv.end(), {"--log-format", options.log_format});
+  if (!options.state_file.empty()) command.argv.insert(command.argv.end(), {"--state-file", options.state_file});
   if (!options.kv_memory.empty()) command.argv.insert(command.argv.end(), {"--kv-memory", options.kv_memory});
   return command;
 }

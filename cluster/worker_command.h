@@ -20,6 +20,7 @@ struct WorkerOptions {
   std::string model_name;
   std::string dtype = "auto";
   std::string device = "cpu";
+  std::string state_file;    // Rank 0 says there how the replica is (worker/state_file.h); empty: nowhere.
   std::string kv_memory;     // Empty: the worker decides.
   TlsFiles tls;              // To the fleet port; without a CA: plaintext. Rank 0 reads them.
   std::string hosts;         // "a:4,b:4", as mpirun --host takes it; empty: all ranks here.

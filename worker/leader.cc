@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/exit_codes.h"
 #include "base/log.h"
 
@@ -55,7 +56,8 @@ std::shared_ptr<grpc::Channel> Dial(const std::string& address, const TlsFiles& 
 Leader::Leader(const LeaderOptions& options, internal::v1::ReplicaDescription description)
     : options_(options),
       description_(std::move(description)),
-      stub_(internal::v1::FleetLinkService::NewStub(Dial(options.coordinator, options.tls))) {
+      stub_(internal::v1::FleetLinkService::NewStub(Dial(options.coordinator, options.tls))),
+      state_file_(options.state_file) {
   link_ = std::thread([this] { Link(); });
   pulse_ = std::thread([this] { Pulse(); });
 }
@@ -227,6 +229,13 @@ bool Leader::Greet(Stream* stream) {
   return true;
 }
 
+std::string Leader::State() {
+  if (draining()) return "draining";
+  if (stream_ == nullptr) return absl::StrCat("waiting for the coordinator at ", options_.coordinator);
+  if (ready_.has_value()) return "ready";
+  return absl::StrCat("loading: ", loading_.bytes_done() >> 20, " of ", loading_.bytes_total() >> 20, " MiB");
+}
+
 void Leader::Pulse() {
   for (int tick = 0;; ++tick) {
     {
@@ -250,6 +259,7 @@ void Leader::Pulse() {
       message.mutable_heartbeat();
       Write(message);
     }
+    if (state_file_.watched()) state_file_.Say(State());
   }
 }
 

@@ -18,12 +18,14 @@
 #include "base/credential_files.h"
 #include "base/mutex.h"
 #include "unmask/internal/v1/replica.grpc.pb.h"
+#include "worker/state_file.h"
 
 namespace unmask {
 
 struct LeaderOptions {
   std::string coordinator;                 // host:port of its fleet port.
   TlsFiles tls;                            // Checked; without a CA: plaintext. Read anew each second.
+  std::string state_file;                  // Says how the replica is, see worker/state_file.h; "": none.
   std::chrono::seconds drain_timeout{60};  // After Drain(), how long the coordinator may take to end the stream.
 };
 
@@ -55,7 +57,8 @@ class Leader {
   void Connect();  // One connection, from its beginning to its end.
   void EndIfStuck();
   bool Rest(std::chrono::milliseconds pause);
-  void Pulse();  // A thread: heartbeats, loading progress, the end of the drain's patience.
+  void Pulse();  // A thread: heartbeats, loading progress, the state file, the end of the drain's patience.
+  std::string State() ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
   bool Greet(Stream* stream);
   void Write(const internal::v1::ReplicaMessage& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
 
@@ -82,6 +85,7 @@ class Leader {
   bool ended_ ABSL_GUARDED_BY(state_mutex_) = false;
   std::optional<std::chrono::steady_clock::time_point> drain_until_ ABSL_GUARDED_BY(state_mutex_);
 
+  StateFile state_file_;  // Of the pulse alone.
   std::thread link_;
   std::thread pulse_;
 };

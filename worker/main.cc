@@ -70,6 +70,8 @@ void Declare(CLI::App& app, Flags* flags) {
   add("log-format", flags->log_format, "lines of text, or one JSON object a line")
       ->check(CLI::IsMember({"text", "json"}));
   add("life-file", flags->life_file, "rank 0 writes here each second that it lives")->group("Set by supervisors");
+  add("state-file", flags->leader.state_file,
+      "rank 0 says here how the replica is: \"ready\", or why not; anew each second");
   add("restarts", flags->restarts, "how often the supervisor has started this replica anew")
       ->group("Set by supervisors");
   add("launcher-pid", flags->launcher_pid, "process that started the ranks")->group("Set by supervisors");

@@ -2,10 +2,13 @@
 #include "worker/leader.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <deque>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <string>
@@ -150,6 +153,50 @@ TEST(LeaderTest, DescribesItselfFirstThenLoadsThenIsReadyThenAnswers) {
   EXPECT_EQ(leader.Next()->step().id(), 1);
   leader.Send(Result(1, 1));
   EXPECT_EQ(coordinator.Expect(ReplicaMessage::kResult).result().id(), 1);
+}
+
+// Waits until the state file begins with `state`; says what it is where it does not.
+std::string StateIs(const std::string& path, const std::string& state) {
+  const auto limit = steady_clock::now() + seconds(20);
+  std::string line;
+  while (steady_clock::now() < limit) {
+    std::ifstream file(path);
+    std::getline(file, line);
+    if (line.rfind(state, 0) == 0) return "";
+    std::this_thread::sleep_for(milliseconds(10));
+  }
+  return line;
+}
+
+TEST(LeaderTest, TheStateFileSaysHowTheReplicaIs) {
+  const std::string path = testing::TempDir() + "/unmask-state-" + std::to_string(getpid());
+  auto coordinator = std::make_unique<FakeCoordinator>();
+  const int port = coordinator->port();
+  coordinator = nullptr;
+  LeaderOptions options = {"127.0.0.1:" + std::to_string(port)};
+  options.state_file = path;
+  {
+    Leader leader(options, Description());
+    EXPECT_EQ(StateIs(path, "waiting for the coordinator at 127.0.0.1:"), "");
+    leader.SetLoading(5 << 20, 9 << 20);
+    coordinator = std::make_unique<FakeCoordinator>(port);
+    EXPECT_EQ(StateIs(path, "loading: 5 of 9 MiB"), "");
+    leader.SetReady(Ready());
+    EXPECT_EQ(StateIs(path, "ready"), "");
+    const auto first = std::filesystem::last_write_time(path);
+    const auto limit = steady_clock::now() + seconds(20);  // Written anew while nothing changes.
+    while (std::filesystem::last_write_time(path) == first && steady_clock::now() < limit) {
+      std::this_thread::sleep_for(milliseconds(10));
+    }
+    EXPECT_NE(std::filesystem::last_write_time(path), first);
+    coordinator = nullptr;
+    EXPECT_EQ(StateIs(path, "waiting"), "");
+    coordinator = std::make_unique<FakeCoordinator>(port);
+    EXPECT_EQ(StateIs(path, "ready"), "");
+    leader.Drain();
+    EXPECT_EQ(StateIs(path, "draining"), "");
+  }
+  EXPECT_FALSE(std::filesystem::exists(path));
 }
 
 TEST(LeaderTest, HeartsBeatWhileNobodyAsksForAnything) {
