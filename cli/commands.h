@@ -20,6 +20,10 @@ void AddDetokenize(CLI::App* app, int* exit_code);
 void AddStatus(CLI::App* app, int* exit_code);
 void AddModel(CLI::App* app, int* exit_code);
 
+// Span hosts without ssh.
+void AddNode(CLI::App* app, int* exit_code);
+void AddLaunch(CLI::App* app, int* exit_code);
+
 // Gives every option of `app` and its subcommands its environment variable: --gen-length is UNMASK_GEN_LENGTH.
 void BindEnvironment(CLI::App* app);
 
