@@ -1,0 +1,202 @@
+"""The chart, without a cluster: what it renders is what Kubernetes takes, and what it must refuse it refuses by name."""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+from chart import CHART, VERSIONS, Refused, faults, pod_templates, render
+
+EXAMPLES = sorted((CHART / "examples").glob("*.yaml"))
+
+
+def kinds(documents):
+    return sorted(f"{d['kind']} {d['metadata']['name']}" for d in documents)
+
+
+def one(documents, kind):
+    (document,) = [d for d in documents if d["kind"] == kind]
+    return document
+
+
+class RenderedTest(unittest.TestCase):
+    def test_lint_has_nothing_to_say(self):
+        done = subprocess.run([os.environ["HELM"], "lint", "--strict", CHART], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_every_values_file_is_valid_secure_and_whole(self):
+        self.assertGreaterEqual(len(EXAMPLES), 8)
+        for file in [None, *EXAMPLES]:
+            for version in VERSIONS:
+                with self.subTest(values=file and file.name, kubernetes=version):
+                    found = faults(render(*[file] if file else [], version=version), version)
+                    if file and file.name == "multi-node.yaml":  # It shows hostPath, which "restricted" forbids.
+                        found = [fault for fault in found if not fault.endswith("volume of type hostPath")]
+                    self.assertEqual(found, [])
+
+    def test_the_default_is_a_whole_service(self):
+        self.assertEqual(kinds(render()), [
+            "Deployment rel-unmask-coordinator", "NetworkPolicy rel-unmask-coordinator", "NetworkPolicy rel-unmask-replica",
+            "Pod rel-unmask-test-generate", "PodDisruptionBudget rel-unmask-replica", "Service rel-unmask",
+            "Service rel-unmask-admin", "Service rel-unmask-fleet", "Service rel-unmask-replicas", "ServiceAccount rel-unmask",
+            "StatefulSet rel-unmask-replica"])
+        deployment = one(render(), "Deployment")
+        self.assertEqual(deployment["spec"]["strategy"], {"type": "Recreate"})
+        self.assertEqual(one(render(), "StatefulSet")["spec"]["podManagementPolicy"], "Parallel")
+
+    def test_a_pod_has_longer_to_end_than_its_program_takes(self):
+        documents = render(settings=["coordinator.drainTimeoutSeconds=77", "replicas.drainTimeoutSeconds=99"])
+        for kind, seconds in (("Deployment", 77), ("StatefulSet", 99)):
+            spec = one(documents, kind)["spec"]["template"]["spec"]
+            self.assertIn(f"--drain-timeout={seconds}", spec["containers"][0]["args"])
+            self.assertGreater(spec["terminationGracePeriodSeconds"], seconds)
+
+    def test_gpus_are_asked_for_as_ranks_need_them(self):
+        (pod,) = pod_templates(one(render(CHART / "examples/gpu.yaml"), "StatefulSet"))
+        limits = pod["spec"]["containers"][0]["resources"]["limits"]
+        self.assertEqual(limits, {"memory": "32Gi", "nvidia.com/gpu": "2"})
+        for pod in pod_templates(one(render(CHART / "examples/multi-node.yaml"), "LeaderWorkerSet")):
+            self.assertEqual(pod["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"], "8")
+
+    def test_probes_ask_grpc_in_plaintext_and_http_with_tls(self):
+        def probe(documents, name):
+            return one(documents, "Deployment")["spec"]["template"]["spec"]["containers"][0][name]
+        plain, secure = render(), render(CHART / "examples/secure.yaml")
+        self.assertEqual(probe(plain, "livenessProbe")["grpc"], {"port": 50051})
+        self.assertEqual(probe(plain, "readinessProbe")["grpc"], {"port": 50051, "service": "unmask.v1.InferenceService"})
+        self.assertEqual(probe(secure, "livenessProbe")["httpGet"], {"port": "admin", "path": "/livez"})
+        self.assertEqual(probe(secure, "readinessProbe")["httpGet"], {"port": "admin", "path": "/readyz"})
+
+    def test_a_fleet_that_scales_itself_has_no_fixed_size(self):
+        for name in ("autoscaling-hpa", "autoscaling-keda"):
+            documents = render(CHART / f"examples/{name}.yaml")
+            self.assertNotIn("replicas", one(documents, "StatefulSet")["spec"])
+        self.assertEqual(one(render(CHART / "examples/autoscaling-hpa.yaml"), "HorizontalPodAutoscaler")["spec"]["metrics"][0]
+                         ["external"]["metric"]["name"], "unmask_queued_work_units")
+        self.assertEqual(one(documents, "ScaledObject")["spec"]["triggers"][0]["metadata"]["query"],
+                         'sum(unmask_queued_work_units{namespace="ns",service="rel-unmask-admin"})')
+
+    def test_a_new_chart_alone_restarts_no_pod(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            changed = pathlib.Path(scratch) / "unmask"
+            shutil.copytree(CHART, changed)
+            text = (changed / "Chart.yaml").read_text()
+            (changed / "Chart.yaml").write_text(re.sub(r"(?m)^version: .*", "version: 99.0.0", text))
+            templates = [[pod_templates(d) for d in render(chart=c) if d["kind"] != "Pod"] for c in (CHART, changed)]
+        self.assertEqual(*templates)
+
+
+class ProgramsTest(unittest.TestCase):
+    def test_every_flag_is_one_that_the_program_has(self):
+        programs = os.environ.get("UNMASK_BIN_DIR", "")
+        if not os.path.exists(programs + "/unmask"):
+            self.skipTest("nothing is built")
+        helps = {}
+        seen = 0
+        for file in [None, *EXAMPLES]:
+            for pod in [p for d in render(*[file] if file else []) for p in pod_templates(d)]:
+                args = pod["spec"]["containers"][0]["args"]
+                command = tuple(args[:1] if args[0] == "unmask-coordinator" else args[:2])
+                if command not in helps:
+                    helps[command] = subprocess.run([f"{programs}/{command[0]}", *command[1:], "--help"], capture_output=True,
+                                                    text=True, check=True).stdout
+                for flag in [a.split("=")[0] for a in args if a.startswith("--")]:
+                    self.assertRegex(helps[command], rf"(?m)(^|[ ,]){flag}\b", f"{' '.join(command)} has no {flag}")
+                    seen += 1
+        self.assertGreater(seen, 100)
+
+
+class RefusalTest(unittest.TestCase):
+    def refuses(self, message, *settings):
+        with self.subTest(settings=settings):
+            with self.assertRaises(Refused) as raised:
+                render(settings=settings)
+            self.assertIn(message, str(raised.exception))
+
+    def test_typos_and_wrong_types_are_refused_by_name(self):
+        for setting, message in {
+            "replica.count=2": "replica is not allowed",
+            "replicas.cuont=2": "cuont is not allowed",
+            "coordinator.service.prot=1": "prot is not allowed",
+            "replicas.count=many": "replicas.count",
+            "replicas.count=-1": "replicas.count",
+            "replicas.device=gpu": "replicas.device",
+            "replicas.dtype=fp8": "replicas.dtype",
+            "model.source=pv": "model.source",
+            "image.digest=latest": "image.digest",
+            "coordinator.service.port=70000": "coordinator.service.port",
+            "coordinator.store.size=big": "coordinator.store.size",
+            "replicas.resources.limits.memory=lots": "replicas.resources.limits.memory",
+            "replicas.resources.limit.memory=1Gi": "limit is not allowed",
+            "replicas.kvMemory=8 gigabytes": "replicas.kvMemory",
+            "autoscaling.via=vpa": "autoscaling.via",
+            "tls.public.secretName=Not_A_Name": "tls.public.secretName",
+            "networkPolicy.enabled=maybe": "networkPolicy.enabled",
+        }.items():
+            self.refuses(message, setting)
+
+    def test_contradictions_are_refused_by_name(self):
+        for message, *settings in [
+            ("model.source is pvc, but model.pvc.claimName is empty", "model.source=pvc"),
+            ("model.hostPath.path is set, but model.source is embedded", "model.hostPath.path=/models"),
+            ("model.path is set, but model.source is embedded", "model.path=x"),
+            ("replicas.nodes 2 does not divide replicas.tensorParallel 3", "replicas.nodes=2", "replicas.tensorParallel=3"),
+            ("replicas.exclusiveTopology is set, but replicas.nodes is 1", "replicas.exclusiveTopology=rack"),
+            ("replicas.resources.limits holds nvidia.com/gpu", "replicas.device=cuda", r"replicas.resources.limits.nvidia\.com/gpu=1"),
+            ("replicas.threads is set, but replicas.device is cuda", "replicas.device=cuda", "replicas.threads=4"),
+            ("autoscaling.minReplicas 5 is more than autoscaling.maxReplicas 4", "autoscaling.minReplicas=5"),
+            ("autoscaling.keda.prometheusAddress is empty", "autoscaling.enabled=true", "autoscaling.via=keda"),
+            ("tls.public.clientCa is true, but tls.public.secretName is empty", "tls.public.clientCa=true"),
+            ("tls.fleet.secretName and tls.fleet.replicaSecretName belong together", "tls.fleet.secretName=a"),
+            ("helm test needs test.tlsSecretName", "tls.public.secretName=a"),
+            ("helm test needs test.tokenSecretName", "auth.tokensSecretName=a"),
+            ("auth.openReflection is true, but auth.tokensSecretName is empty", "auth.openReflection=true"),
+            ("coordinator.store.existingClaim is set, but coordinator.store.enabled is false", "coordinator.store.existingClaim=a"),
+            ("coordinator.service.nodePort is set, but coordinator.service.type is ClusterIP", "coordinator.service.nodePort=30000"),
+        ]:
+            self.refuses(message, *settings)
+
+
+class PlantedTest(unittest.TestCase):
+    """The checks see what they are there for: each change of a template is found, under its name."""
+
+    def planted(self, template, old, new):
+        with tempfile.TemporaryDirectory() as scratch:
+            chart = pathlib.Path(scratch) / "unmask"
+            shutil.copytree(CHART, chart)
+            text = (chart / "templates" / template).read_text()
+            self.assertIn(old, text)
+            (chart / "templates" / template).write_text(text.replace(old, new))
+            documents = render(CHART / "examples/monitoring.yaml", chart=chart)
+        return "\n".join(faults(documents, VERSIONS[-1]))
+
+    def test_planted_faults_are_found(self):
+        for template, old, new, message in [
+            ("coordinator.yaml", "terminationGracePeriodSeconds:", "terminationGracePeriod:", "terminationGracePeriod"),
+            ("coordinator.yaml", "service: unmask.v1.InferenceService", "servce: x", "servce"),
+            ("coordinator.yaml", "replicas: 1", "replicas: one", "'one'"),
+            ("replicas.yaml", "podManagementPolicy: Parallel", "podManagementPolcy: Parallel", "podManagementPolcy"),
+            ("_helpers.tpl", "runAsNonRoot: true\n", "", "runAsNonRoot"),
+            ("_helpers.tpl", "seccompProfile: {type: RuntimeDefault}\n", "", "seccompProfile"),
+            ("_helpers.tpl", "capabilities: {drop: [ALL]}", "capabilities: {drop: [ALL], add: [SYS_ADMIN]}", "capabilities"),
+            ("_helpers.tpl", "readOnlyRootFilesystem: true\n", "", "readOnlyRootFilesystem"),
+            ("_helpers.tpl", "allowPrivilegeEscalation: false", "privileged: true", "privileged"),
+            ("_helpers.tpl", "automountServiceAccountToken: false", "hostNetwork: true", "hostNetwork"),
+            ("services.yaml", "targetPort: fleet", "targetPort: flet", "names the port flet"),
+            ("services.yaml", '"component" "coordinator"', '"component" "coordinater"', "selects no pod"),
+            ("disruption.yaml", '"component" "replica"', '"component" "worker"', "selects no pod"),
+            ("networkpolicy.yaml", "port: admin", "port: metrics", "names the port metrics"),
+            ("monitoring.yaml", "port: admin", "port: http", "does not find exactly"),
+            ("monitoring.yaml", "namespaceSelector", "namespaceSelect", "namespaceSelect"),
+            ("_replica.tpl", "{name: shm, mountPath: /dev/shm}", "{name: sh, mountPath: /dev/shm}", "has the volumes"),
+            ("coordinator.yaml", "- {name: tmp, emptyDir: {}}", "- {name: tmp, hostPath: {path: /}}", "volume of type hostPath"),
+        ]:
+            with self.subTest(template=template, new=new):
+                self.assertIn(message, self.planted(template, old, new))
+
+
+if __name__ == "__main__":
+    unittest.main()
