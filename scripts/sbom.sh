@@ -1,0 +1,21 @@
+#!/bin/sh
+# Prints a CycloneDX bill of materials of the system it runs in: its Debian packages, and the crates of a Cargo.lock.
+# sbom.sh CARGO-LOCK
+set -eu
+{
+  dpkg-query -W -f='deb ${Package} ${Version} ${Architecture}\n'
+  awk -F'"' '/^name = /{n=$2} /^version = /{v=$2} /^checksum = /{print "cargo", n, v, $2}' "$1"
+} | LC_ALL=C sort | awk '
+  function encoded(text) { gsub(/%/, "%25", text); gsub(/:/, "%3A", text); gsub(/\+/, "%2B", text); gsub(/~/, "%7E", text); return text }
+  BEGIN {
+    print "{\n \"bomFormat\": \"CycloneDX\", \"specVersion\": \"1.5\", \"version\": 1,"
+    print " \"metadata\": {\"component\": {\"type\": \"application\", \"name\": \"unmask\"}},"
+    printf " \"components\": ["
+  }
+  {
+    where = $1 == "deb" ? "pkg:deb/debian/" : "pkg:cargo/"
+    purl = where encoded($2) "@" encoded($3) ($1 == "deb" ? "?arch=" $4 "&distro=bookworm" : "")
+    hash = $1 == "cargo" ? ", \"hashes\": [{\"alg\": \"SHA-256\", \"content\": \"" $4 "\"}]" : ""
+    printf "%s\n  {\"type\": \"library\", \"name\": \"%s\", \"version\": \"%s\", \"purl\": \"%s\"%s}", (NR > 1 ? "," : ""), $2, $3, purl, hash
+  }
+  END { print "\n ]\n}" }'
