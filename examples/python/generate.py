@@ -8,6 +8,7 @@ The stubs are made from proto/ as the program starts. A program that cannot ship
     python -m grpc_tools.protoc -I proto --python_out=OUT --grpc_python_out=OUT proto/unmask/v1/*.proto
 """
 
+import json
 import pathlib
 import sys
 
@@ -16,6 +17,13 @@ import grpc
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "proto"))
 inference_pb2, inference_pb2_grpc = grpc.protos_and_services("unmask/v1/inference.proto")
 options_pb2 = grpc.protos("unmask/v1/options.proto")
+
+# Waits while nobody is there, asks again when refused for the moment. A stream that has begun is never repeated.
+SERVICE_CONFIG = json.dumps({"methodConfig": [{
+    "name": [{"service": "unmask.v1.InferenceService"}],
+    "waitForReady": True,
+    "retryPolicy": {"maxAttempts": 5, "initialBackoff": "1s", "maxBackoff": "30s", "backoffMultiplier": 3,
+                    "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"]}}]})
 
 
 def main(server: str, prompt: str) -> None:
@@ -30,9 +38,9 @@ def main(server: str, prompt: str) -> None:
         ),
     )
     canvas = []
-    with grpc.insecure_channel(server) as channel:
+    with grpc.insecure_channel(server, options=[("grpc.service_config", SERVICE_CONFIG)]) as channel:
         service = inference_pb2_grpc.InferenceServiceStub(channel)
-        for event in service.GenerateStream(request):
+        for event in service.GenerateStream(request, timeout=300):
             if event.HasField("accepted"):
                 prompt_length = event.accepted.prompt_length
                 canvas = ["░"] * (event.accepted.canvas_length - prompt_length)
