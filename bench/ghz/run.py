@@ -24,7 +24,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 MODEL = ROOT / "tests/goldens/models/tiny-tp"  # Only its name matters: requests hold ids.
 # What a run may end in; others are errors.
-CODES = {"deadline": {"DeadlineExceeded"}, "cancel": {"OK", "Canceled"}, "overload": {"OK", "ResourceExhausted"}}
+CODES = {"deadline": {"DeadlineExceeded", "ResourceExhausted"}, "cancel": {"OK", "Canceled"}, "overload": {"OK", "ResourceExhausted"}}
 STEP_US, ROW_NS = 2000, 2000  # Of a replica under overload: some 25 such calls a second.
 
 

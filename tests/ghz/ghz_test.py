@@ -49,16 +49,20 @@ class GhzTest(unittest.TestCase):
     def test_calls_end_as_they_should(self):
         with Service(BUILD, run.MODEL) as service:
             for name, total in (("calls", 500), ("unary", 40), ("stream", 40), ("mixed", 45)):
-                done = self.measure(service, name, "--total", str(total))
+                # A machine that is busy with other things may take long, and then nothing is to be refused.
+                done = self.measure(service, name, "--total", str(total), "--timeout", "10m")
                 self.assertEqual(done["statusCodeDistribution"], {"OK": total}, f"{name}: {done['errorDistribution']}")
         # Slow enough that a caller can be gone before its answer.
         with Service(BUILD, run.MODEL, step_us=20000) as service:
             done = self.measure(service, "deadline", "--total", "16")
-            self.assertEqual(done["statusCodeDistribution"], {"DeadlineExceeded": 16}, done["errorDistribution"])
+            # Once the service knows how long they take, it refuses at once what cannot be done in time.
+            self.assertEqual(sum(done["statusCodeDistribution"].values()), 16)
+            self.assertGreater(done["statusCodeDistribution"]["DeadlineExceeded"], 0)
+            self.assertLessEqual(set(done["statusCodeDistribution"]), {"DeadlineExceeded", "ResourceExhausted"}, done["errorDistribution"])
             done = self.measure(service, "cancel", "--total", "16")
             self.assertEqual(sum(done["statusCodeDistribution"].values()), 16)
             self.assertLessEqual(set(done["statusCodeDistribution"]), {"OK", "Canceled"}, done["errorDistribution"])
-            self.assertEqual(self.measure(service, "unary", "--total", "8")["statusCodeDistribution"], {"OK": 8})  # It lives on.
+            self.assertEqual(self.measure(service, "unary", "--total", "8", "--timeout", "10m")["statusCodeDistribution"], {"OK": 8})  # It lives on.
 
         page = self.folder / "report.html"
         report.main(page, *[self.folder / f"{name}.json" for name in ("unary", "mixed", "deadline")])
@@ -74,7 +78,7 @@ class GhzTest(unittest.TestCase):
         with Service(BUILD, run.MODEL, flags=["--auth-tokens", tokens]) as service:
             with self.assertRaises(RuntimeError) as raised:
                 self.measure(service, "unary", "--total", "2")
-            self.assertIn("Unauthenticated", str(raised.exception))
+            self.assertIn("does not support the reflection API", str(raised.exception))
             shown = ["--metadata", json.dumps({"authorization": f"Bearer {token}"})]
             protoset = ["--protoset", str(BUILD / "share/unmask.protoset")]
             done = self.measure(service, "unary", "--total", "8", *protoset, *shown)
