@@ -59,7 +59,7 @@ class GhzTest(unittest.TestCase):
             self.assertEqual(sum(done["statusCodeDistribution"].values()), 16)
             self.assertGreater(done["statusCodeDistribution"]["DeadlineExceeded"], 0)
             self.assertLessEqual(set(done["statusCodeDistribution"]), {"DeadlineExceeded", "ResourceExhausted"}, done["errorDistribution"])
-            done = self.measure(service, "cancel", "--total", "16")
+            done = self.measure(service, "cancel", "--total", "16", "--timeout", "10m")
             self.assertEqual(sum(done["statusCodeDistribution"].values()), 16)
             self.assertLessEqual(set(done["statusCodeDistribution"]), {"OK", "Canceled"}, done["errorDistribution"])
             self.assertEqual(self.measure(service, "unary", "--total", "8", "--timeout", "10m")["statusCodeDistribution"], {"OK": 8})  # It lives on.
