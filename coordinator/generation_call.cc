@@ -32,8 +32,9 @@ class GenerationCall : public Reactor, protected CallWriter {
   void Begin(const grpc::ByteBuffer& bytes, bool events) {
     Request request;
     absl::Status status = ReadRequest(access_, method_, call_, bytes, &request);
-    Identify(request.request_id());
+    const RequestNames names = Identify(request.request_id());
     if (status.ok()) status = generation_.Submit(std::move(request), events, TimeLeft());
+    SayNames(names, status.ok());
     if (!status.ok()) generation_.End(status);
     stream().Open();
   }
@@ -52,12 +53,20 @@ class GenerationCall : public Reactor, protected CallWriter {
 
  private:
   // By the call's headers too; the reply's say it back.
-  void Identify(const std::string& id_field) {
+  RequestNames Identify(const std::string& id_field) {
     const RequestNames names = NameRequest(id_field, Header(call_, kRequestIdHeader).value_or(""),
                                            Header(call_, kTraceparentHeader).value_or(""));
-    call_.AddInitialMetadata(kRequestIdHeader, names.request_id);
-    if (!names.traceparent.empty()) call_.AddInitialMetadata(kTraceparentHeader, names.traceparent);
     generation_.Identify(names);
+    return names;
+  }
+
+  // In the trailers of a call that was refused at once: clients' retry policies repeat none that has had headers.
+  void SayNames(const RequestNames& names, bool admitted) {
+    const auto say = [&](const char* header, const std::string& value) {
+      admitted ? call_.AddInitialMetadata(header, value) : call_.AddTrailingMetadata(header, value);
+    };
+    say(kRequestIdHeader, names.request_id);
+    if (!names.traceparent.empty()) say(kTraceparentHeader, names.traceparent);
   }
 
   absl::Duration TimeLeft() const {

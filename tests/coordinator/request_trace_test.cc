@@ -48,7 +48,9 @@ class RequestTraceTest : public ::testing::Test {
       service_->inference->Generate(&context, request, &response_);
     }
     Headers back;
-    for (const auto& [name, value] : context.GetServerInitialMetadata()) {
+    const bool refused = context.GetServerInitialMetadata().empty();  // As retry policies need it.
+    for (const auto& [name, value] :
+         refused ? context.GetServerTrailingMetadata() : context.GetServerInitialMetadata()) {
       back.emplace(std::string(name.data(), name.size()), std::string(value.data(), value.size()));
     }
     return back;
