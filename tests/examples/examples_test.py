@@ -1,7 +1,7 @@
 """Every example client against a real service: it comes while there is no replica yet, is refused, asks again as its
 service config says, and then prints the text that `unmask generate` prints for the same seed.
 
-    examples_test.py python|node        Exit 77 and the reason where the language's tools are missing."""
+    examples_test.py python|go|cpp|node        Exit 77 and the reason where the language's tools are missing."""
 
 import json
 import os
@@ -56,6 +56,24 @@ def python(work):
         fetch(environment / "bin/pip", "install", "-q", "--disable-pip-version-check", "grpcio-tools==1.71.0", "setuptools<81")
         (environment / "done").touch()
     return [environment / "bin/python", ROOT / "examples/python/generate.py"]
+
+
+def go(work):
+    need("go", ["version"], (1, 24))
+    need("protoc")
+    copy = work / "example/examples/go"
+    shutil.copytree(ROOT / "examples/go", copy, ignore=shutil.ignore_patterns("unmaskpb"))
+    (work / "example/proto").symlink_to(ROOT / "proto")
+    fetch("go", "mod", "download", cwd=copy)
+    build("go", "generate", cwd=copy)
+    build("go", "build", "-o", work / "generate", ".", cwd=copy)
+    return [work / "generate"]
+
+
+def cpp(work):
+    build("cmake", "-B", work / "client", ROOT / "examples/cpp")
+    build("cmake", "--build", work / "client")
+    return [work / "client/generate"]
 
 
 def node(work):
