@@ -26,6 +26,19 @@ absl::Status Attach(absl::Status status, const google::rpc::Status& details) {
   return status;
 }
 
+// The first detail of this type, an empty one where there is none.
+template <typename Message>
+Message Detail(const absl::Status& status) {
+  google::rpc::Status details;
+  Message found;
+  const auto payload = status.GetPayload(kPayload);
+  if (!payload || !details.ParseFromString(std::string(*payload))) return found;
+  for (const auto& detail : details.details()) {
+    if (detail.UnpackTo(&found)) return found;
+  }
+  return found;
+}
+
 }  // namespace
 
 absl::Status InvalidField(absl::string_view reason, absl::string_view field, absl::string_view message) {
@@ -58,15 +71,16 @@ std::string ErrorDetails(const absl::Status& status) {
   return Describe(status, kInternal, {}).SerializeAsString();
 }
 
-std::string ErrorReason(const absl::Status& status) {
-  google::rpc::Status details;
-  const auto payload = status.GetPayload(kPayload);
-  if (!payload || !details.ParseFromString(std::string(*payload))) return "";
-  for (const auto& detail : details.details()) {
-    google::rpc::ErrorInfo info;
-    if (detail.UnpackTo(&info)) return info.reason();
-  }
-  return "";
+std::string ErrorReason(const absl::Status& status) { return Detail<google::rpc::ErrorInfo>(status).reason(); }
+
+std::string ErrorField(const absl::Status& status) {
+  const auto bad_request = Detail<google::rpc::BadRequest>(status);
+  return bad_request.field_violations().empty() ? "" : bad_request.field_violations(0).field();
+}
+
+absl::Duration RetryAfter(const absl::Status& status) {
+  const auto retry = Detail<google::rpc::RetryInfo>(status);
+  return absl::Seconds(retry.retry_delay().seconds()) + absl::Nanoseconds(retry.retry_delay().nanos());
 }
 
 }  // namespace unmask

@@ -58,6 +58,12 @@ std::string ErrorDetails(const absl::Status& status);
 // ErrorInfo.reason of an error, "" if it has none.
 std::string ErrorReason(const absl::Status& status);
 
+// BadRequest's first field path, "" if it has none.
+std::string ErrorField(const absl::Status& status);
+
+// RetryInfo's delay, zero if it has none.
+absl::Duration RetryAfter(const absl::Status& status);
+
 }  // namespace unmask
 
 #endif  // UNMASK_COORDINATOR_ERRORS_H_
