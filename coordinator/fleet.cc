@@ -26,6 +26,10 @@ constexpr int kConvictingDeaths = 3;
 // A replica that came and went this often without answering a step is FAILED until it does.
 constexpr int kFailingDeaths = 5;
 
+// Of the time that a request has, what is left over for steps that take longer than they used to.
+constexpr double kReserve = 0.1;
+constexpr double kFitReserve = 0.15;  // Where that time is spent to the end: a little more.
+
 bool Connected(const v1::ReplicaStatus& replica) {
   return replica.state() == v1::REPLICA_STATE_STARTING || replica.state() == v1::REPLICA_STATE_READY ||
          replica.state() == v1::REPLICA_STATE_DRAINING;
@@ -78,16 +82,15 @@ absl::StatusOr<uint64_t> Fleet::Attach(const ReplicaDescription& description) {
   status.set_launcher_pid(description.launcher_pid());
   *status.mutable_ranks() = description.ranks();
   status.set_epoch(++last_epoch_);
+  connected_[last_epoch_] = &member;
   status.set_restarts(description.restarts());
   member.description = description;
   return last_epoch_;
 }
 
 Fleet::Member* Fleet::Find(uint64_t epoch) {
-  for (auto& [name, member] : members_) {
-    if (member.status.epoch() == epoch && Connected(member.status)) return &member;
-  }
-  return nullptr;
+  const auto it = connected_.find(epoch);
+  return it == connected_.end() ? nullptr : it->second;
 }
 
 const Fleet::Member* Fleet::Find(uint64_t epoch) const { return const_cast<Fleet*>(this)->Find(epoch); }
@@ -111,7 +114,8 @@ absl::StatusOr<std::shared_ptr<Replica>> Fleet::Ready(uint64_t epoch, const Repl
       return absl::FailedPreconditionError("the replica is not one that is starting");
     }
     UNMASK_RETURN_IF_ERROR(Check(member->description));  // Another one may have become the measure meanwhile.
-    replica = std::make_shared<Replica>(epoch, member->description, ready, std::move(sender), options_.observer);
+    replica = std::make_shared<Replica>(epoch, member->description, ready, std::move(sender), options_.observer,
+                                        options_.now);
     member->replica = replica;
     member->status.set_state(v1::REPLICA_STATE_READY);
     member->status.set_numerics(ready.numerics());
@@ -125,12 +129,14 @@ absl::StatusOr<std::shared_ptr<Replica>> Fleet::Ready(uint64_t epoch, const Repl
                                                          .eot = options_.eot});
     }
     waiting = std::exchange(waiting_, {});
+    positions_waiting_ = 0;
   }
   for (auto& sequence : waiting) {
     const std::shared_ptr<SequenceSink> sink = sequence->sink;
     const absl::Status placed = Place(std::move(sequence));
     if (!placed.ok() && sink) sink->OnDone(placed);
   }
+  Rebalance(epoch);
   return replica;
 }
 
@@ -158,20 +164,26 @@ bool Fleet::Overdue(uint64_t epoch, std::chrono::steady_clock::time_point now) c
 }
 
 void Fleet::Rebalance(uint64_t epoch) {
-  const std::shared_ptr<Replica> idle = Get(epoch);
-  if (!idle || !Idle(epoch)) return;
+  std::shared_ptr<Replica> idle;
+  {
+    MutexLock lock(&mutex_);
+    const Member* member = Find(epoch);
+    if (member == nullptr || member->status.state() != v1::REPLICA_STATE_READY) return;
+    idle = member->replica;
+  }
+  if (idle->work_left() > 0) return;
   std::shared_ptr<Replica> busiest;
   int64_t most = 0;
   for (const auto& other : Replicas()) {
+    const int64_t work = other->work_left();
+    if (work <= most || other == idle || other->numerics() != idle->numerics()) continue;
     const Replica::Load load = other->load();
-    if (other == idle || other->numerics() != idle->numerics() || load.running + load.waiting < 2) continue;
-    if (load.work_left() > most) {
-      busiest = other;
-      most = load.work_left();
-    }
+    if (load.running + load.waiting < 2) continue;
+    busiest = other;
+    most = work;
   }
   if (!busiest) return;
-  busiest->GiveAway([this](std::unique_ptr<Sequence> sequence) {
+  busiest->GiveAway(idle, [this](std::unique_ptr<Sequence> sequence) {
     const std::shared_ptr<SequenceSink> sink = sequence->sink;
     const absl::Status placed = Place(std::move(sequence));
     if (!placed.ok() && sink) sink->OnDone(placed);
@@ -185,6 +197,7 @@ void Fleet::Detach(uint64_t epoch, const char* reason) {
     MutexLock lock(&mutex_);
     Member* member = Find(epoch);
     if (member == nullptr) return;
+    connected_.erase(epoch);
     replica = std::exchange(member->replica, nullptr);
     const bool answered = replica && replica->load().steps_answered > 0;
     drained = member->status.state() == v1::REPLICA_STATE_DRAINING;
@@ -250,7 +263,7 @@ std::shared_ptr<Replica> Fleet::Choose(const Sequence& sequence) const {
   for (const auto& [name, member] : members_) {
     if (member.status.state() != v1::REPLICA_STATE_READY) continue;
     if (sequence.started && member.replica->numerics() != sequence.numerics) continue;
-    const int64_t work = member.replica->load().work_left();
+    const int64_t work = member.replica->work_left();
     if (!best || work < least) {
       best = member.replica;
       least = work;
@@ -259,7 +272,7 @@ std::shared_ptr<Replica> Fleet::Choose(const Sequence& sequence) const {
   return best;
 }
 
-absl::Status Fleet::Place(std::unique_ptr<Sequence> sequence) {
+absl::Status Fleet::Place(std::unique_ptr<Sequence> sequence, bool newcomer) {
   const std::shared_ptr<SequenceSink> sink = sequence->sink;
   const uint64_t id = sequence->id();
   while (!(sink && sink->Abandoned())) {
@@ -268,11 +281,16 @@ absl::Status Fleet::Place(std::unique_ptr<Sequence> sequence) {
       MutexLock lock(&mutex_);
       replica = Choose(*sequence);
       if (!replica) {
+        if (newcomer && positions_waiting_ + sequence->KvPositions() > options_.queue.positions) {
+          return ServiceError(absl::StatusCode::kResourceExhausted, kOverloaded, "the service is overloaded", {},
+                              absl::Seconds(10));
+        }
+        positions_waiting_ += sequence->KvPositions();
         waiting_.push_back(std::move(sequence));
         return absl::OkStatus();
       }
     }
-    const absl::Status admitted = replica->Admit(sequence);
+    const absl::Status admitted = replica->Admit(sequence, newcomer ? &options_.queue : nullptr);
     if (absl::IsUnavailable(admitted)) continue;  // It died just now: choose again.
     // A Cancel that came while the sequence was nowhere has not found it.
     if (admitted.ok() && sink && sink->Abandoned()) replica->Cancel(id);
@@ -281,27 +299,40 @@ absl::Status Fleet::Place(std::unique_ptr<Sequence> sequence) {
   return absl::OkStatus();
 }
 
-absl::Duration Fleet::ExpectedWait() const {
-  absl::Duration least = absl::InfiniteDuration();
-  for (const auto& replica : Replicas()) {
-    const Replica::Load load = replica->load();
-    if (load.waiting == 0 || load.throughput <= 0) return absl::ZeroDuration();
-    // Those that run make room one after the other; those that wait go first.
-    const double ahead = load.work_waiting + static_cast<double>(load.work_running) / (load.running + 1);
-    least = std::min(least, absl::Seconds(ahead / load.throughput));
+absl::Status Fleet::Submit(std::unique_ptr<Sequence> sequence, absl::Duration time_left) {
+  if (time_left < absl::InfiniteDuration()) {
+    const double now = std::chrono::duration<double>(options_.now().time_since_epoch()).count();
+    sequence->deadline = now + absl::ToDoubleSeconds(time_left);
+    sequence->due = now + (1 - kReserve) * absl::ToDoubleSeconds(time_left);
   }
-  return least == absl::InfiniteDuration() ? absl::ZeroDuration() : least;  // No replica: they are restarting.
+  return Place(std::move(sequence), /*newcomer=*/true);
 }
 
-absl::Status Fleet::Submit(std::unique_ptr<Sequence> sequence, absl::Duration time_left) {
-  const absl::Duration wait = ExpectedWait();
-  if (wait > std::min(time_left, options_.max_wait)) {
-    return ServiceError(
-        absl::StatusCode::kResourceExhausted, kOverloaded, "the service is overloaded",
-        {{"expected_wait_seconds", absl::StrCat(absl::ToInt64Seconds(absl::Ceil(wait, absl::Seconds(1))))}},
-        std::clamp(wait / 2, absl::Seconds(1), absl::Minutes(1)));
+int32_t Fleet::StepsWithin(const SequenceSpec& spec, absl::Duration time_left) const {
+  const int32_t asked = spec.options.steps();
+  if (time_left == absl::InfiniteDuration()) return asked;
+  const int32_t answer = static_cast<int32_t>(spec.canvas.size()) - spec.prompt_length;
+  const int32_t blocks = (answer + spec.options.block_length() - 1) / spec.options.block_length();
+  const double seconds = (1 - kFitReserve) * absl::ToDoubleSeconds(time_left);
+  const auto in_time = [&](int32_t steps) {
+    SequenceSpec fitted = spec;
+    fitted.options.set_steps(steps);
+    Sequence probe(0, std::move(fitted));
+    std::shared_ptr<Replica> replica;
+    {
+      MutexLock lock(&mutex_);
+      replica = Choose(probe);
+    }
+    return !replica || replica->ExpectedEnd(probe) <= seconds;  // Of no replica nothing is known.
+  };
+  if (in_time(asked)) return asked;
+  int32_t enough = 0;  // Steps a block that are in time, ...
+  int32_t too_many = asked / blocks;
+  while (too_many - enough > 1) {
+    const int32_t middle = (enough + too_many) / 2;
+    (in_time(middle * blocks) ? enough : too_many) = middle;
   }
-  return Place(std::move(sequence));
+  return enough * blocks;
 }
 
 std::vector<std::shared_ptr<Replica>> Fleet::Replicas() const {
@@ -318,6 +349,7 @@ bool Fleet::Cancel(uint64_t id) {
     MutexLock lock(&mutex_);
     for (auto it = waiting_.begin(); it != waiting_.end(); ++it) {
       if ((*it)->id() == id) {
+        positions_waiting_ -= (*it)->KvPositions();
         waiting_.erase(it);
         return true;
       }

@@ -7,10 +7,12 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -28,9 +30,9 @@ struct FleetOptions {
   std::string model_name;
   std::shared_ptr<const Tokenizer> tokenizer;  // Null: the checkpoint has none.
   std::optional<int32_t> eot;
-  // The queue's bound: a request that would wait longer than this for its first step is refused.
-  absl::Duration max_wait = absl::Minutes(10);
+  QueueBounds queue;                  // Of each replica, and of the fleet while it has none.
   FleetObserver* observer = nullptr;  // May be null, else outlives the fleet.
+  std::function<std::chrono::steady_clock::time_point()> now = std::chrono::steady_clock::now;
 };
 
 class Fleet {
@@ -53,7 +55,7 @@ class Fleet {
   // It hangs: a step has been in flight for longer than any healthy one (Replica::Overdue).
   bool Overdue(uint64_t epoch, std::chrono::steady_clock::time_point now) const;
   // To be called after each result: if the replica has run out of work, the busiest one of its numerics is asked for
-  // some.
+  // some, until both have as much to do.
   void Rebalance(uint64_t epoch);
   // Its connection is over; its sequences go on elsewhere or wait. Idempotent. Replica::OnResult must have returned.
   // reason: one of fleet_observer.h.
@@ -73,9 +75,13 @@ class Fleet {
   uint64_t NextSequenceId();
 
   // Places the sequence, or lets it wait. An error means that it will not be computed; its sink was not told.
-  // RESOURCE_EXHAUSTED, with the time after which to try again, when by the replicas' measured throughput it would wait
-  // longer than time_left, or than the queue's bound.
+  // RESOURCE_EXHAUSTED, with the time after which to try again, when by the replica's measured steps it would not end
+  // within time_left, or when more waits than the queue holds.
   absl::Status Submit(std::unique_ptr<Sequence> sequence, absl::Duration time_left = absl::InfiniteDuration());
+
+  // The most steps, a multiple of its blocks and no more than it asks for, with which a sequence that came now would be
+  // over in time, by the replica's measured steps; 0: not even one a block.
+  int32_t StepsWithin(const SequenceSpec& spec, absl::Duration time_left) const;
 
   // Forgets a sequence without telling its sink. False when it is not here (it is over).
   bool Cancel(uint64_t id);
@@ -96,19 +102,19 @@ class Fleet {
   Member* Find(uint64_t epoch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   const Member* Find(uint64_t epoch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::shared_ptr<Replica> Choose(const Sequence& sequence) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // By which the least loaded replica would begin with a newcomer; 0 while nobody waits or nothing is measured.
-  absl::Duration ExpectedWait() const;
-  // Admits it to the best replica or lets it wait.
-  absl::Status Place(std::unique_ptr<Sequence> sequence);
+  // Admits it to the best replica or lets it wait. newcomer: it may be refused.
+  absl::Status Place(std::unique_ptr<Sequence> sequence, bool newcomer = false);
   std::shared_ptr<Replica> Get(uint64_t epoch) const;  // Null: no such connection, or not ready.
   std::vector<std::shared_ptr<Replica>> Replicas() const;
 
   const FleetOptions options_;
 
   mutable Mutex mutex_;
-  std::map<std::string, Member> members_ ABSL_GUARDED_BY(mutex_);  // By name; they stay when they are DOWN.
+  std::map<std::string, Member> members_ ABSL_GUARDED_BY(mutex_);            // By name; they stay when they are DOWN.
+  std::unordered_map<uint64_t, Member*> connected_ ABSL_GUARDED_BY(mutex_);  // By epoch.
   std::shared_ptr<const ServedModel> model_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::unique_ptr<Sequence>> waiting_ ABSL_GUARDED_BY(mutex_);  // In order of arrival.
+  int64_t positions_waiting_ ABSL_GUARDED_BY(mutex_) = 0;                   // Canvas positions of theirs.
   uint64_t last_epoch_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t last_sequence_ ABSL_GUARDED_BY(mutex_) = 0;
 };

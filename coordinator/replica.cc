@@ -1,8 +1,11 @@
 #include "coordinator/replica.h"
 
-#include <optional>
+#include <algorithm>
+#include <cmath>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "base/status.h"
 #include "coordinator/errors.h"
 
@@ -11,7 +14,6 @@ namespace unmask {
 using internal::v1::CoordinatorMessage;
 using internal::v1::Step;
 using internal::v1::StepResult;
-using Clock = std::chrono::steady_clock;
 
 namespace {
 
@@ -19,39 +21,72 @@ namespace {
 // joins or leaves waits little.
 constexpr std::chrono::milliseconds kTargetStep(100);
 
+double Seconds(std::chrono::duration<double> time) { return time.count(); }
+
 }  // namespace
 
 Replica::Replica(uint64_t epoch, internal::v1::ReplicaDescription description, internal::v1::ReplicaReady ready,
-                 Sender sender, FleetObserver* observer)
+                 Sender sender, FleetObserver* observer, std::function<Clock::time_point()> now)
     : epoch_(epoch),
       description_(std::move(description)),
       ready_(std::move(ready)),
       sender_(std::move(sender)),
       observer_(observer),
+      now_(std::move(now)),
       scheduler_({.kv_positions = ready_.kv_positions(), .max_rows = ready_.max_rows()},
                  description_.shape().embedding_size()),
       times_(std::chrono::nanoseconds(ready_.warm_up_row_nanos())) {}
 
-absl::Status Replica::Admit(std::unique_ptr<Sequence>& sequence) {
+StepMeasure Replica::Measure() const {
+  return {.max_cost = times_.LargestWithin(kTargetStep), .now = Seconds(now_().time_since_epoch()), .times = &times_};
+}
+
+void Replica::PublishWork() { work_left_ = scheduler_.work_running() + scheduler_.work_waiting(); }
+
+absl::Status Replica::CheckQueue(const Sequence& newcomer, const QueueBounds& bounds) const {
+  const StepMeasure measure = Measure();
+  const double throughput = times_.Throughput();
+  const double wait = throughput > 0 ? scheduler_.work_waiting() / throughput : 0;
+  const bool full =
+      scheduler_.waiting() > 0 &&
+      (wait > bounds.seconds || scheduler_.positions_waiting() + newcomer.KvPositions() > bounds.positions);
+  if (!full && std::isinf(newcomer.deadline)) return absl::OkStatus();
+  const double end = scheduler_.ExpectedEnd(newcomer, measure);
+  if (!full && measure.now + end <= newcomer.due) return absl::OkStatus();
+  const double too_long = full ? wait / 2 : measure.now + end - newcomer.due;
+  return ServiceError(absl::StatusCode::kResourceExhausted, kOverloaded, "the service is overloaded",
+                      {{"expected_seconds", absl::StrCat(std::ceil(end * 10) / 10)}},
+                      std::clamp(absl::Seconds(too_long), absl::Seconds(1), absl::Minutes(1)));
+}
+
+absl::Status Replica::Admit(std::unique_ptr<Sequence>& sequence, const QueueBounds* bounds) {
   if (sequence->sink) sequence->sink->OnPlaced(description_.name(), epoch_);
   {
     MutexLock lock(&mutex_);
     if (closed_) return absl::UnavailableError("the replica is gone");
+    if (bounds != nullptr) UNMASK_RETURN_IF_ERROR(CheckQueue(*sequence, *bounds));
     UNMASK_RETURN_IF_ERROR(scheduler_.Admit(sequence));
+    PublishWork();
   }
   Pump();
   return absl::OkStatus();
 }
 
-void Replica::Pump() {
+double Replica::ExpectedEnd(const Sequence& newcomer) const {
+  MutexLock lock(&mutex_);
+  return scheduler_.ExpectedEnd(newcomer, Measure());
+}
+
+void Replica::Pump(std::optional<Clock::time_point> result) {
   CoordinatorMessage message;
   std::vector<std::shared_ptr<SequenceSink>> started_sinks;
   {
     MutexLock lock(&mutex_);
     if (closed_) return;
     std::vector<Sequence*> started;
-    if (std::optional<Step> step = scheduler_.Plan(times_.LargestWithin(kTargetStep), &started)) {
-      sent_ = Clock::now();
+    if (std::optional<Step> step = scheduler_.Plan(Measure(), &started)) {
+      sent_ = now_();
+      begun_ = result.value_or(sent_);
       step->set_epoch(epoch_);
       *message.mutable_step() = std::move(*step);
       for (Sequence* sequence : started) {
@@ -78,17 +113,17 @@ absl::Status Replica::OnResult(const StepResult& result) {
     bool first_block = false;
     std::optional<absl::StatusOr<v1::GenerateResponse>> response;
   };
+  const Clock::time_point came = now_();
   std::vector<Told> told;
   Taker taker;
-  std::unique_ptr<Sequence> given;
+  std::vector<std::unique_ptr<Sequence>> given;
   {
     MutexLock lock(&mutex_);
     if (closed_ || result.epoch() != epoch_) return absl::OkStatus();
     const double cost = scheduler_.cost_in_flight();
     UNMASK_ASSIGN_OR_RETURN(std::vector<Scheduler::Progress> progress, scheduler_.Apply(result));
-    const Clock::duration taken = Clock::now() - sent_;
-    times_.Record(cost, taken);
-    if (observer_ != nullptr) observer_->OnStep(std::chrono::duration<double>(taken).count(), result.candidates_size());
+    times_.Record(cost, came - begun_);  // With the coordinator's own time: it is what a step costs a sequence.
+    if (observer_ != nullptr) observer_->OnStep(Seconds(came - sent_), result.candidates_size());
     for (Scheduler::Progress& step : progress) {
       tokens_ += step.tokens;
       if (observer_ != nullptr && step.denoised) {
@@ -106,20 +141,33 @@ absl::Status Replica::OnResult(const StepResult& result) {
         tell.response = step.status;
       }
     }
-    if (taker_ && (given = scheduler_.GiveAway())) taker = std::exchange(taker_, nullptr);
+    if (const std::shared_ptr<const Replica> to = to_.lock(); to && taker_) {
+      int64_t theirs = to->work_left();
+      while (scheduler_.work_running() + scheduler_.work_waiting() > theirs) {
+        std::unique_ptr<Sequence> next = scheduler_.GiveAway();
+        if (!next) break;
+        theirs += next->WorkLeft();
+        given.push_back(std::move(next));
+      }
+      taker = taker_;
+      if (scheduler_.work_running() + scheduler_.work_waiting() <= theirs) taker_ = nullptr;
+    }
+    PublishWork();
   }
-  Pump();  // The replica computes while the clients are told.
+  Pump(came);  // The replica computes while the clients are told.
   for (Told& tell : told) {
     if (tell.first_block) tell.sink->OnFirstBlock();
     if (!tell.events.empty()) tell.sink->OnEvents(std::move(tell.events));
     if (tell.response) tell.sink->OnDone(*std::move(tell.response));
   }
-  if (given) taker(std::move(given));  // After its events were told: the next ones come from elsewhere.
+  for (auto& sequence : given) taker(std::move(sequence));  // After its events were told: the next come from elsewhere.
   return absl::OkStatus();
 }
 
-void Replica::GiveAway(Taker taker) {
+void Replica::GiveAway(const std::shared_ptr<const Replica>& to, Taker taker) {
   MutexLock lock(&mutex_);
+  if (closed_) return;
+  to_ = to;
   taker_ = std::move(taker);
 }
 
@@ -128,6 +176,7 @@ std::unique_ptr<Sequence> Replica::Cancel(uint64_t id) {
   {
     MutexLock lock(&mutex_);
     cancelled = scheduler_.Cancel(id);
+    PublishWork();
   }
   if (cancelled) Pump();
   return cancelled;
@@ -137,6 +186,7 @@ std::vector<std::unique_ptr<Sequence>> Replica::Close() {
   MutexLock lock(&mutex_);
   closed_ = true;
   taker_ = nullptr;
+  work_left_ = 0;
   return scheduler_.Abandon();
 }
 

@@ -9,7 +9,10 @@
 #include <optional>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
+#include "coordinator/batch_share.h"
+#include "coordinator/forecast.h"
 #include "coordinator/sequence.h"
 #include "unmask/internal/v1/replica.pb.h"
 
@@ -40,10 +43,14 @@ class Scheduler {
   // when its K/V would not fit even alone.
   absl::Status Admit(std::unique_ptr<Sequence>& sequence);
 
-  // The next step, or nothing when there is nothing to do or a step is in flight. max_cost bounds it
+  // Seconds until a sequence that came now would end, by what is here. Those that run share its steps; those that wait,
+  // and those that it would make late, go first.
+  double ExpectedEnd(const Sequence& newcomer, const StepMeasure& measure) const;
+
+  // The next step, or nothing when there is nothing to do or a step is in flight. measure.max_cost bounds it
   // (Sequence::NextCost), but for a lone window; interactive sequences fill it first. Sequences whose first step this
   // is are added to `started`.
-  std::optional<internal::v1::Step> Plan(double max_cost, std::vector<Sequence*>* started);
+  std::optional<internal::v1::Step> Plan(const StepMeasure& measure, std::vector<Sequence*>* started);
 
   // The result of the step in flight, one Candidates for each of its windows. INVALID_ARGUMENT when it does not fit the
   // step: nothing was applied, and the replica cannot be trusted.
@@ -71,25 +78,36 @@ class Scheduler {
   double cost_in_flight() const { return cost_in_flight_; }
   int64_t kv_positions_used() const { return kv_used_; }
   uint64_t steps() const { return steps_; }
-  int64_t work_running() const;                           // Work units left to what runs,
-  int64_t work_waiting() const { return work_waiting_; }  // and to what waits.
+  int64_t work_running() const { return work_running_; }            // Work units left to what runs,
+  int64_t work_waiting() const { return work_waiting_; }            // and to what waits.
+  int64_t positions_waiting() const { return positions_waiting_; }  // Canvas positions of what waits.
 
  private:
   using Sequences = std::deque<std::unique_ptr<Sequence>>;
 
-  // Moves sequences to running_ as far as K/V lasts and a step or two can hold all their windows: more would only slow
-  // each other.
-  void StartWaiting(double max_cost);
-  Sequences* NextQueue();                                 // Whose first may start next; null: nobody waits.
-  std::vector<Sequence*> ChooseWindows(double max_cost);  // Whose next windows share the next step.
+  // Moves sequences to running_ as far as K/V lasts, a step or two can hold all their windows (more would only slow
+  // each other), and nobody that runs is made late.
+  void StartWaiting(const StepMeasure& measure);
+  const Sequences* NextQueue(double max_cost) const;  // Whose first may start next; null: nobody may.
+  bool BatchIsFull(double max_cost) const;            // No more of batch_ may run, whoever else runs.
+  bool HasRoom(const Sequence& first, double max_cost) const;
+  // Those whose windows an interactive or a batch sequence meets in its steps.
+  std::vector<const Sequence*> Sharers(bool interactive) const;
+  // Seconds until the last of those has ended that would be late if it ran too; 0: it makes nobody late.
+  double ExpectedObstacle(const Sequence& newcomer, const StepMeasure& measure) const;
+  bool Pressed(const StepMeasure& measure) const;  // Somebody interactive would be late if batch took its share.
+  std::vector<Sequence*> ChooseWindows(const StepMeasure& measure);  // Whose next windows share the next step.
+  std::unique_ptr<Sequence> TakeWaiting(Sequences* queue, Sequences::iterator it);
+  void Count(const Sequence& running, int sign);  // Into or out of what is said of running_.
 
   const ReplicaLimits limits_;
   const int32_t embedding_size_;
   Sequences interactive_;         // Waiting, in order of arrival.
   Sequences batch_;               // Likewise; behind interactive ones, but never passed over for ever.
   int starts_without_batch_ = 0;  // Since one of batch_ started while it waited ...
-  int steps_without_batch_ = 0;   // ... and since one that runs took part in a step.
-  Sequences running_;             // Hold K/V. The next step starts with the first; those that took part go to the end.
+  int steps_without_batch_ = 0;   // ... and of those that run, steps that had no room for one whose turn it was.
+  BatchShare share_;
+  Sequences running_;  // Hold K/V. The next step starts with the first; those that took part go to the end.
   struct WindowInFlight {
     uint64_t sequence = 0;
     int sampled = 0;
@@ -100,8 +118,15 @@ class Scheduler {
   std::unique_ptr<Sequence> Remove(Sequences::iterator running);  // From running_, freeing its K/V.
   std::vector<WindowInFlight> in_step_;                           // Of the step in flight, window for window.
   std::vector<uint64_t> releases_;
+  absl::flat_hash_set<uint64_t> ids_;  // Of all that are here.
   int64_t work_waiting_ = 0;
+  int64_t work_waiting_interactive_ = 0;  // Of it.
+  int64_t positions_waiting_ = 0;
+  int64_t work_running_ = 0;
   int64_t kv_used_ = 0;
+  int64_t kv_used_batch_ = 0;  // Of it.
+  int batch_running_ = 0;
+  int deadlines_running_ = 0;  // Of those that run, how many have one.
   uint64_t steps_ = 0;
   bool step_in_flight_ = false;
   double cost_in_flight_ = 0;

@@ -68,14 +68,24 @@ double Sequence::RowCost() const {
 
 double Sequence::NextCost() const { return NextRows() * RowCost(); }
 
+int64_t Sequence::StepsOfABlock() const {
+  // Surplus steps are not run, but for the one strategy that may reveal nothing in a step.
+  const bool may_idle = spec_.options.remasking() == v1::REMASKING_RANDOM_S_OVER_T;
+  return may_idle ? steps_per_block_ : std::min(steps_per_block_, spec_.options.block_length());
+}
+
+int64_t Sequence::StepsLeftInBlock() const { return std::max<int64_t>(StepsOfABlock() - step_in_block_, 1); }
+
+int64_t Sequence::WindowsLeft() const {
+  return done_ ? 0 : StepsLeftInBlock() + (blocks_ - block_ - 1) * StepsOfABlock();
+}
+
 int64_t Sequence::WorkLeft() const {
   if (done_) return 0;
   const int64_t canvas = canvas_.size();
   const int64_t block = spec_.options.block_length();
-  // Surplus steps are not run, but for the one strategy that may reveal nothing in a step.
-  const bool may_idle = spec_.options.remasking() == v1::REMASKING_RANDOM_S_OVER_T;
-  const int64_t steps = may_idle ? steps_per_block_ : std::min<int64_t>(steps_per_block_, block);
-  const int64_t left = std::max<int64_t>(steps - step_in_block_, 1);
+  const int64_t steps = StepsOfABlock();
+  const int64_t left = StepsLeftInBlock();
   const int64_t blocks_after = blocks_ - block_ - 1;
   // Rows of the windows after each block's first, which covers the canvas: this block's, and those of all later blocks.
   int64_t rows = canvas, rows_after = canvas * blocks_after;

@@ -6,6 +6,7 @@
 #define UNMASK_COORDINATOR_SEQUENCE_H_
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -81,6 +82,8 @@ class Sequence {
   int64_t KvPositions() const { return static_cast<int64_t>(spec_.canvas.size()) * branches(); }
   // What all windows until the end cost, at the most, in the units of NextCost, rounded: work units.
   int64_t WorkLeft() const;
+  // How many windows that is.
+  int64_t WindowsLeft() const;
 
   // What to compute next. The same until Advance or LoseKv. Not when done.
   internal::v1::Window PlanWindow() const;
@@ -110,10 +113,15 @@ class Sequence {
   int32_t replays = 0;       // Replicas that died under it.
   int32_t deaths_alone = 0;  // Of these since its last step, with it alone in the step: three convict it.
   bool suspect = false;      // It was in a step that killed: it goes alone until it survives one.
+  // On the fleet's clock, in seconds: when whoever waits gives up, and when it should be over, a little earlier.
+  double deadline = std::numeric_limits<double>::infinity();
+  double due = std::numeric_limits<double>::infinity();
   std::shared_ptr<SequenceSink> sink;
 
  private:
   double RowCost() const;  // Of one row of this canvas.
+  int64_t StepsOfABlock() const;  // At the most.
+  int64_t StepsLeftInBlock() const;
   int branches() const { return spec_.options.cfg_scale() > 0 ? 2 : 1; }
   int32_t BlockBegin() const { return spec_.prompt_length + block_ * spec_.options.block_length(); }
   int32_t BlockEnd() const;

@@ -6,6 +6,11 @@
 #include <vector>
 
 namespace unmask {
+namespace {
+
+constexpr double kDoubt = 0.01;  // A relative spread of the costs, squared.
+
+}  // namespace
 
 int StepTimes::ClassOf(double cost) {
   return std::clamp(static_cast<int>(std::log2(std::max(cost, 1.0))), 0, kClasses - 1);
@@ -27,9 +32,11 @@ StepTimes::Seconds StepTimes::Expected(double cost) const {
   if (weight_ == 0) return warm_up_per_row_ * cost;
   const double variance = weight_ * cost_cost_ - cost_ * cost_;
   const double proportional = time_ / cost_;
-  // Steps of one size tell nothing of the slope: then time is taken to be proportional to cost.
-  if (variance < 1e-3 * weight_ * cost_cost_) return Seconds(proportional * cost);
-  const double slope = std::clamp((weight_ * cost_time_ - cost_ * time_) / variance, 0.0, proportional);
+  // Steps of like sizes tell little of the slope and much of what else is going on: so much is believed of a proportion
+  // that at a spread of a tenth both count alike.
+  const double doubt = kDoubt * cost_ * cost_;
+  const double covariance = weight_ * cost_time_ - cost_ * time_;
+  const double slope = std::clamp((covariance + doubt * proportional) / (variance + doubt), 0.0, proportional);
   const double fixed = (time_ - slope * cost_) / weight_;
   return Seconds(fixed + slope * cost);
 }

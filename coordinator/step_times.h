@@ -20,7 +20,8 @@ class StepTimes {
 
   void Record(double cost, Seconds time);
 
-  // Time of a step of `cost`: a + b cost, a least-squares line through recent steps; the warm-up's estimate before any.
+  // Time of a step of `cost`: a + b cost, a least-squares line through recent steps, the closer to a proportion the
+  // less their costs differ; the warm-up's estimate before any.
   Seconds Expected(double cost) const;
 
   // The largest cost whose step is expected to take no more than `target`.

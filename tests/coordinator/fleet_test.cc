@@ -234,7 +234,7 @@ TEST_F(FleetTest, ARequestThatWouldWaitPastItsDeadlineIsRefusedAtOnce) {
     options.set_gen_length(16);
     return fleet_.Submit(std::make_unique<Sequence>(fleet_.NextSequenceId(), TinySpec(4, options)), time_left);
   };
-  EXPECT_TRUE(submit(absl::ZeroDuration()).ok()) << "nothing is measured yet";
+  EXPECT_TRUE(submit(absl::Seconds(10)).ok()) << "nothing is measured yet";
   a.Run(3);
   ASSERT_GT(a.replica->load().waiting, 0);
   ASSERT_GT(a.replica->load().throughput, 0);
@@ -276,7 +276,8 @@ TEST_F(FleetTest, AnIdleReplicaTakesWorkFromTheBusiestAtABlocksEnd) {
   EXPECT_EQ(b.replica->load().running, 0);
   for (int i = 0; i < 40 && b.inbox->empty(); ++i) a.Run(1);
   EXPECT_FALSE(b.inbox->empty()) << "nothing moved";
-  EXPECT_EQ(a.replica->load().running, 3);
+  EXPECT_GE(a.replica->load().running, 2) << "no more than half";
+  EXPECT_LE(a.replica->load().running, 3);
   a.Run();
   b.Run();
   for (int i = 0; i < 4; ++i) {
@@ -288,6 +289,58 @@ TEST_F(FleetTest, AnIdleReplicaTakesWorkFromTheBusiestAtABlocksEnd) {
     EXPECT_EQ((*sinks[i]->done[0]).text(), alone.Response().text());
     EXPECT_THAT((*sinks[i]->done[0]).canvas(), ::testing::ElementsAreArray(alone.Response().canvas()));
   }
+}
+
+TEST_F(FleetTest, AReplicaThatBecomesReadyTakesItsShare) {
+  Connected a = Connect("a");
+  std::vector<std::shared_ptr<Sink>> sinks;
+  for (int i = 0; i < 12; ++i) sinks.push_back(Submit(i));
+  a.Run(1);
+  EXPECT_EQ(a.replica->load().running, 12);
+  Connected b = Connect("b");
+  a.Run(8);  // All reach the start of a block.
+  EXPECT_EQ(b.replica->load().running + b.replica->load().waiting, 6);
+  EXPECT_EQ(a.replica->load().running, 6);
+  while (a.Run(1) + b.Run(1) > 0) {
+  }
+  for (const auto& sink : sinks) {
+    ASSERT_EQ(sink->done.size(), 1);
+    EXPECT_TRUE(sink->done[0].ok());
+  }
+}
+
+TEST_F(FleetTest, AReplicaThatDrainsAsksForNothing) {
+  Connected a = Connect("a");
+  for (int i = 0; i < 4; ++i) Submit(i);
+  Connected b = Connect("b");
+  auto own = Submit(9);
+  fleet_.Drain(b.epoch);
+  while (b.Run(1) > 0) fleet_.Rebalance(b.epoch);
+  EXPECT_EQ(own->done.size(), 1);
+  a.Run();
+  EXPECT_THAT(*b.inbox, IsEmpty());
+  EXPECT_EQ(fleet_.open_sequences(), 0);
+}
+
+TEST_F(FleetTest, ABoundedQueueRefusesWhatItCannotHold) {
+  Fleet fleet({.model_name = "tiny", .eot = 97, .queue = {.positions = 64}});
+  const auto submit = [&] {
+    v1::GenerationOptions options;
+    options.set_gen_length(16);
+    return fleet.Submit(std::make_unique<Sequence>(fleet.NextSequenceId(), TinySpec(4, options)));
+  };
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(submit().ok());
+  const absl::Status refused = submit();
+  EXPECT_EQ(ErrorReason(refused), "OVERLOADED");
+  ReplicaReady ready;
+  ready.set_numerics("n1");
+  ready.set_kv_positions(40);
+  ready.set_max_rows(1000);
+  const auto epoch = fleet.Attach(DescribeReplica("a", 1));
+  ASSERT_TRUE(fleet.Ready(*epoch, ready, [](const CoordinatorMessage&) {}).ok());
+  EXPECT_EQ(fleet.Describe().queued(), 2) << "one is in the first step";
+  EXPECT_TRUE(submit().ok());
+  EXPECT_EQ(ErrorReason(submit()), "OVERLOADED");
 }
 
 TEST_F(FleetTest, AReplicaThatNeverAnswersAStepIsFailedUntilItDoes) {

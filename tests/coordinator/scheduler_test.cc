@@ -23,7 +23,6 @@ using ::testing::SizeIs;
 using testing::TinySpec;
 
 constexpr int kEmbeddingSize = 104;
-constexpr double kNoBound = std::numeric_limits<double>::infinity();
 
 v1::GenerationOptions MixedOptions(uint64_t i) {
   v1::GenerationOptions options;
@@ -47,7 +46,7 @@ std::unique_ptr<Sequence> MixedSequence(uint64_t i) {
 std::map<uint64_t, v1::GenerateResponse> RunAll(Scheduler* scheduler, ScriptedModel* model, int* shared = nullptr) {
   std::map<uint64_t, v1::GenerateResponse> responses;
   std::vector<Sequence*> started;
-  while (auto step = scheduler->Plan(kNoBound, &started)) {
+  while (auto step = scheduler->Plan({}, &started)) {
     if (shared != nullptr) *shared = std::max(*shared, step->windows_size());
     auto progress = scheduler->Apply(model->Execute(*step));
     EXPECT_TRUE(progress.ok()) << progress.status();
@@ -89,7 +88,7 @@ TEST(SchedulerTest, KvMemoryBoundsWhatRuns) {
   std::vector<Sequence*> started;
   bool waited = false;
   int over = 0;
-  while (auto step = scheduler.Plan(kNoBound, &started)) {
+  while (auto step = scheduler.Plan({}, &started)) {
     EXPECT_LE(scheduler.kv_positions_used(), 64);
     waited |= scheduler.waiting() > 0;
     auto progress = scheduler.Apply(model.Execute(*step));
@@ -112,7 +111,7 @@ TEST(SchedulerTest, RowsBoundAStepAndNobodyStarves) {
   std::vector<Sequence*> started;
   std::map<uint64_t, int> last_seen;
   for (int n = 0; n < 30; ++n) {
-    auto step = scheduler.Plan(kNoBound, &started);
+    auto step = scheduler.Plan({}, &started);
     if (!step) break;
     int rows = 0;
     for (const auto& window : step->windows()) {
@@ -131,8 +130,8 @@ TEST(SchedulerTest, OneStepIsInFlightAtATime) {
   auto sequence = MixedSequence(1);
   ASSERT_TRUE(scheduler.Admit(sequence).ok());
   std::vector<Sequence*> started;
-  EXPECT_TRUE(scheduler.Plan(kNoBound, &started).has_value());
-  EXPECT_FALSE(scheduler.Plan(kNoBound, &started).has_value());
+  EXPECT_TRUE(scheduler.Plan({}, &started).has_value());
+  EXPECT_FALSE(scheduler.Plan({}, &started).has_value());
   EXPECT_THAT(started, SizeIs(1));
 }
 
@@ -147,7 +146,7 @@ TEST(SchedulerTest, InteractiveGoesBeforeBatch) {
   }
   ScriptedModel model;
   std::vector<uint64_t> order;
-  while (auto step = scheduler.Plan(kNoBound, &started)) {
+  while (auto step = scheduler.Plan({}, &started)) {
     for (Sequence* sequence : started) order.push_back(sequence->id());
     started.clear();
     ASSERT_TRUE(scheduler.Apply(model.Execute(*step)).ok());
@@ -170,7 +169,7 @@ TEST(SchedulerTest, BatchIsNeverPassedOverForEver) {
   std::vector<Sequence*> started;
   int before_batch = 0;
   for (bool batch_started = false; !batch_started && before_batch < 30;) {
-    auto step = scheduler.Plan(kNoBound, &started);
+    auto step = scheduler.Plan({}, &started);
     for (Sequence* sequence : started) {
       batch_started |= sequence->id() == 1;
       before_batch += sequence->id() != 1;
@@ -202,7 +201,7 @@ TEST(SchedulerTest, CostBoundsAStepAndInteractiveFillsItFirst) {
   std::vector<Sequence*> started;
   std::map<uint64_t, int> took_part;
   for (int n = 0; n < 15; ++n) {
-    auto step = scheduler.Plan(max_cost, &started);
+    auto step = scheduler.Plan({.max_cost = max_cost}, &started);
     EXPECT_EQ(step->windows_size(), 4);
     EXPECT_LE(scheduler.running(), 9) << "two steps serve all that run";
     for (const auto& window : step->windows()) ++took_part[window.sequence()];
@@ -257,19 +256,19 @@ TEST(SchedulerTest, ACancelledSequenceFreesItsKvWithTheNextStep) {
   }
   ScriptedModel model;
   std::vector<Sequence*> started;
-  auto step = scheduler.Plan(kNoBound, &started);
+  auto step = scheduler.Plan({}, &started);
   ASSERT_EQ(step->windows_size(), 2);
   ASSERT_NE(scheduler.Cancel(1), nullptr);  // While the step is in flight.
   EXPECT_EQ(scheduler.Cancel(1), nullptr);
   auto progress = scheduler.Apply(model.Execute(*step));
   ASSERT_TRUE(progress.ok());
   EXPECT_THAT(*progress, SizeIs(1));
-  step = scheduler.Plan(kNoBound, &started);
+  step = scheduler.Plan({}, &started);
   EXPECT_THAT(step->release(), ElementsAre(1));
   ASSERT_TRUE(scheduler.Apply(model.Execute(*step)).ok());
   EXPECT_EQ(model.slots(), 1);
   ASSERT_NE(scheduler.Cancel(2), nullptr);
-  EXPECT_FALSE(scheduler.Plan(kNoBound, &started).has_value());
+  EXPECT_FALSE(scheduler.Plan({}, &started).has_value());
   EXPECT_THAT(scheduler.TakeReleases(), ElementsAre(2));
   EXPECT_EQ(scheduler.kv_positions_used(), 0);
 }
@@ -280,7 +279,7 @@ TEST(SchedulerTest, ResultsThatDoNotFitTheStepAreRefusedWhole) {
   ASSERT_TRUE(scheduler.Admit(sequence).ok());
   ScriptedModel model;
   std::vector<Sequence*> started;
-  const Step step = *scheduler.Plan(kNoBound, &started);
+  const Step step = *scheduler.Plan({}, &started);
   const StepResult good = model.Execute(step);
   ASSERT_FALSE(good.candidates(0).entropies().empty());
 
@@ -312,7 +311,7 @@ TEST(SchedulerTest, ADeathAtAnyStepChangesNoTextAndSuspectsGoAlone) {
     ScriptedModel model;
     std::vector<Sequence*> started;
     for (int n = 0; n < death; ++n) {
-      auto step = scheduler->Plan(kNoBound, &started);
+      auto step = scheduler->Plan({}, &started);
       if (!step) break;
       auto progress = scheduler->Apply(model.Execute(*step));
       ASSERT_TRUE(progress.ok());
@@ -320,7 +319,7 @@ TEST(SchedulerTest, ADeathAtAnyStepChangesNoTextAndSuspectsGoAlone) {
         if (entry.over) responses[entry.over->id()] = entry.over->Response();
       }
     }
-    const auto lost = scheduler->Plan(kNoBound, &started);  // Its result never comes.
+    const auto lost = scheduler->Plan({}, &started);  // Its result never comes.
     ScriptedModel second;
     Scheduler other({.kv_positions = 1000, .max_rows = 1000}, kEmbeddingSize);
     int suspects = 0;
@@ -332,7 +331,7 @@ TEST(SchedulerTest, ADeathAtAnyStepChangesNoTextAndSuspectsGoAlone) {
     }
     EXPECT_EQ(suspects, lost ? lost->windows_size() : 0);
     for (int n = 0; n < suspects; ++n) {
-      auto step = other.Plan(kNoBound, &started);
+      auto step = other.Plan({}, &started);
       EXPECT_EQ(step->windows_size(), 1);
       auto progress = other.Apply(second.Execute(*step));
       ASSERT_TRUE(progress.ok());

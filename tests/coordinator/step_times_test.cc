@@ -20,9 +20,17 @@ TEST(StepTimesTest, FindsTheLineThroughTheSteps) {
     const double cost = 10 + 10 * (i % 7);
     times.Record(cost, Seconds(0.02 + 0.001 * cost));
   }
-  EXPECT_NEAR(times.Expected(0).count(), 0.02, 1e-9);
-  EXPECT_NEAR(times.Expected(200).count(), 0.22, 1e-9);
-  EXPECT_NEAR(times.LargestWithin(Seconds(0.12)), 100, 1e-6);
+  EXPECT_NEAR(times.Expected(40).count(), 0.06, 1e-4) << "through the middle";
+  EXPECT_NEAR(times.Expected(0).count(), 0.02, 0.001);
+  EXPECT_NEAR(times.Expected(200).count(), 0.22, 0.005);
+  EXPECT_NEAR(times.LargestWithin(Seconds(0.12)), 100, 2);
+}
+
+// A slope of 0 once let batch work fill the steps of interactive requests without end.
+TEST(StepTimesTest, LikeStepsWhoseTimesScatterAreTakenAsNearlyProportional) {
+  StepTimes times(Seconds(0));
+  for (int i = 0; i < 50; ++i) times.Record(100 + i % 7, Seconds(0.1 - 0.001 * (i % 7)));
+  EXPECT_GT(times.Expected(200).count(), 0.18);
 }
 
 TEST(StepTimesTest, StepsOfOneSizeAreTakenAsProportional) {
