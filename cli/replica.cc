@@ -143,6 +143,9 @@ void AddReplica(CLI::App* app, int* exit_code) {
   add("Model", "--dtype", &worker->dtype,
       "to compute in; auto: bf16 where stored so and native, else fp32; int8: quick, approximate")
       ->check(CLI::IsMember({"auto", "fp32", "bf16", "int8"}));
+  add("Model", "--weights-digest", &worker->weights_digest,
+      "refuse weights that are others: the digest in \"numerics\" after \"weights:\", of as many ranks")
+      ->type_name("HEX");
 
   add("Ranks", "--tensor-parallel", &worker->tensor_parallel, "ranks; each holds a slice of the model")
       ->check(CLI::Range(1, 1024))

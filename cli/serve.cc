@@ -49,6 +49,9 @@ void AddServe(CLI::App* app, int* exit_code) {
   add("Model", "--dtype", &options->dtype,
       "to compute in; auto: bf16 where stored so and native, else fp32; int8: quick, approximate")
       ->check(CLI::IsMember({"auto", "fp32", "bf16", "int8"}));
+  add("Model", "--weights-digest", &options->weights_digest,
+      "refuse weights that are others: the digest in \"numerics\" after \"weights:\", of as many ranks")
+      ->type_name("HEX");
   command->add_option("--eot-token-id", options->eot_token_id, "end-of-turn token, for checkpoints without a tokenizer")
       ->group("Model")
       ->check(CLI::NonNegativeNumber)

@@ -135,6 +135,7 @@ std::string PlanJson(const ServePlan& plan) {
                                  {"log_format", options.log_format}};
   if (options.eot_token_id.has_value()) json["eot_token_id"] = *options.eot_token_id;
   if (!options.kv_memory.empty()) json["kv_memory"] = options.kv_memory;
+  if (!options.weights_digest.empty()) json["weights_digest"] = options.weights_digest;
   const std::pair<const char*, const std::string*> files[] = {
       {"tls_cert", &options.tls.cert},
       {"tls_client_ca", &options.tls.ca},

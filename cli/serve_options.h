@@ -16,8 +16,9 @@ struct ServeOptions {
   std::string model_name;  // Empty: the folder's name.
   std::string dtype = "auto";
   std::string device = "cpu";
-  std::string kv_memory;  // Empty: the worker decides.
-  int replicas = 1;       // Here; 0: a coordinator alone.
+  std::string kv_memory;       // Empty: the worker decides.
+  std::string weights_digest;  // Empty: whatever the checkpoint's is.
+  int replicas = 1;            // Here; 0: a coordinator alone.
   int tensor_parallel = 1;
   int threads = 0;  // Per rank; 0: the allowed cores, shared among the ranks.
   std::optional<int> eot_token_id;

@@ -122,6 +122,7 @@ Command Service::ReplicaCommand(const std::string& name, const Incarnation& inca
   worker.dtype = options.dtype;
   worker.device = options.device;
   worker.kv_memory = options.kv_memory;
+  worker.weights_digest = options.weights_digest;
   if (!options.fleet_tls_ca.empty()) worker.tls = {options.fleet_tls_ca, options.fleet_tls.cert, options.fleet_tls.key};
   worker.tensor_parallel = options.tensor_parallel;
   worker.threads = options.threads;

@@ -109,6 +109,8 @@ Command WorkerCommand(const WorkerOptions& options, const Incarnation& incarnati
   if (!options.log_format.empty()) command.argv.insert(command.argv.end(), {"--log-format", options.log_format});
   if (!options.state_file.empty()) command.argv.insert(command.argv.end(), {"--state-file", options.state_file});
   if (!options.kv_memory.empty()) command.argv.insert(command.argv.end(), {"--kv-memory", options.kv_memory});
+  if (!options.weights_digest.empty())
+    command.argv.insert(command.argv.end(), {"--weights-digest", options.weights_digest});
   return command;
 }
 

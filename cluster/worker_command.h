@@ -20,15 +20,16 @@ struct WorkerOptions {
   std::string model_name;
   std::string dtype = "auto";
   std::string device = "cpu";
-  std::string state_file;    // Rank 0 says there how the replica is (worker/state_file.h); empty: nowhere.
-  std::string kv_memory;     // Empty: the worker decides.
-  TlsFiles tls;              // To the fleet port; without a CA: plaintext. Rank 0 reads them.
-  std::string hosts;         // "a:4,b:4", as mpirun --host takes it; empty: all ranks here.
-  std::string launch_agent;  // With hosts: starts a command on one, as `AGENT HOST COMMAND...`; empty: ssh.
-  std::string network;       // With hosts: over which the ranks talk, "10.1.0.0/16" or "eth1"; empty: all they share.
-  std::string log_format;    // Empty: the worker decides.
-  int tensor_parallel = 1;   // Ranks.
-  int threads = 1;           // Of each rank.
+  std::string state_file;      // Rank 0 says there how the replica is (worker/state_file.h); empty: nowhere.
+  std::string kv_memory;       // Empty: the worker decides.
+  std::string weights_digest;  // Others are refused; empty: none are.
+  TlsFiles tls;                // To the fleet port; without a CA: plaintext. Rank 0 reads them.
+  std::string hosts;           // "a:4,b:4", as mpirun --host takes it; empty: all ranks here.
+  std::string launch_agent;    // With hosts: starts a command on one, as `AGENT HOST COMMAND...`; empty: ssh.
+  std::string network;         // With hosts: over which the ranks talk, "10.1.0.0/16" or "eth1"; empty: all they share.
+  std::string log_format;      // Empty: the worker decides.
+  int tensor_parallel = 1;     // Ranks.
+  int threads = 1;             // Of each rank.
   // Seconds that its sequences have after SIGTERM, 0: no limit; unset: the worker decides.
   std::optional<int> drain_timeout;
 };

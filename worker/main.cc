@@ -63,6 +63,8 @@ void Declare(CLI::App& app, Flags* flags) {
   add("name", flags->name, "of the replica, stable over restarts; host-pid by default");
   add("kv-memory", flags->rank.kv_memory, "bytes of keys and values on each rank, as 8GiB; 0: chosen from what is free")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false));
+  add("weights-digest", flags->rank.weights_digest,
+      "weights that are others are refused: the digest in \"numerics\" after \"weights:\", of this many ranks");
   add("max-rows", flags->rank.max_rows, "rows of one step; 0: two canvases of full length")
       ->check(CLI::NonNegativeNumber);
   add("drain-timeout", flags->drain_seconds, "seconds that running sequences have after SIGTERM")

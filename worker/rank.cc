@@ -90,6 +90,11 @@ absl::Status Rank::ReadCheckpoint() {
   if (access(options_.model.c_str(), F_OK) != 0) {
     return absl::InvalidArgumentError(absl::StrCat("model folder ", options_.model, " does not exist"));
   }
+  const std::string& digest = options_.weights_digest;
+  if (!digest.empty() && (digest.size() != 32 || digest.find_first_not_of("0123456789abcdef") != std::string::npos)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "weights-digest \"", digest, "\" is not 32 digits of 0-9 and a-f, as in \"numerics\" after \"weights:\""));
+  }
   UNMASK_ASSIGN_OR_RETURN(config_, ReadConfig(options_.model));
   UNMASK_ASSIGN_OR_RETURN(checkpoint_, Checkpoint::Open(options_.model));
   UNMASK_RETURN_IF_ERROR(CheckTensors(*checkpoint_, config_));
@@ -103,6 +108,13 @@ absl::Status Rank::ReadCheckpoint() {
                                                    config_.max_sequence_length, " positions"));
   }
   return absl::OkStatus();
+}
+
+absl::Status Rank::CheckDigest() const {
+  if (options_.weights_digest.empty() || options_.weights_digest == weights_.digest) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(absl::StrJoin(checkpoint_->Paths(), ", "),
+                                          " with config.json: weights digest ", weights_.digest, " over ",
+                                          ranks_->size(), " rank(s), expected ", options_.weights_digest));
 }
 
 absl::StatusOr<Rank::Precision> Rank::ChoosePrecision() {
@@ -151,6 +163,7 @@ absl::Status Rank::OpenDevice(const Precision& precision) {
 
 absl::Status Rank::Load(const LoadingProgress& progress) {
   UNMASK_ASSIGN_OR_RETURN(weights_, LoadWeights(*checkpoint_, config_, shard_, backend_.get(), ranks_, progress));
+  UNMASK_RETURN_IF_ERROR(CheckDigest());
   checkpoint_ = nullptr;
 
   const DType dtype = backend_->compute_dtype();

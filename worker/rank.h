@@ -28,6 +28,8 @@ struct RankOptions {
   int threads = 0;        // 0: the cores allowed, divided by the ranks of this host.
   int64_t kv_memory = 0;  // Bytes of K/V of this rank; 0: chosen.
   int32_t max_rows = 0;   // Of a step; 0: two canvases of full length.
+  // What the weights must be: the digest in `numerics`, of this many ranks; empty: whatever they are.
+  std::string weights_digest;
 };
 
 class Rank {
@@ -36,7 +38,8 @@ class Rank {
   // INVALID_ARGUMENT or UNIMPLEMENTED for what can never work.
   static absl::StatusOr<std::unique_ptr<Rank>> Open(const RankOptions& options, Communicator* ranks);
 
-  // Loads and packs the weights, takes the memory. `progress` as in LoadWeights.
+  // Loads and packs the weights, takes the memory. `progress` as in LoadWeights. DATA_LOSS too for weights that are
+  // finite but not those of options.weights_digest.
   absl::Status Load(const LoadingProgress& progress);
 
   // After Open: shape, dtype and ranks.
@@ -60,6 +63,7 @@ class Rank {
     DType dtype = DType::kF32;
     bool int8 = false;  // The layers' products.
   };
+  absl::Status CheckDigest() const;  // Of loaded weights: the same answer on every rank.
   absl::StatusOr<Precision> ChoosePrecision();
   bool AllRanks(bool own);  // Whether all say so.
   absl::Status OpenDevice(const Precision& precision);

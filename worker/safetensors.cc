@@ -219,6 +219,12 @@ absl::StatusOr<std::unique_ptr<Checkpoint>> Checkpoint::Open(const std::string& 
   return checkpoint;
 }
 
+std::vector<std::string> Checkpoint::Paths() const {
+  std::vector<std::string> paths;
+  for (const auto& file : files_) paths.push_back(file->path());
+  return paths;
+}
+
 bool Checkpoint::MatricesAre(DType dtype) const {
   for (const auto& [name, tensor] : tensors_) {
     if (tensor.shape.size() == 2 && tensor.dtype != dtype) return false;

@@ -33,6 +33,9 @@ class Checkpoint {
 
   const std::map<std::string, StoredTensor>& tensors() const { return tensors_; }
 
+  // Of all its files, in order.
+  std::vector<std::string> Paths() const;
+
   // Whether every matrix is stored in `dtype`.
   bool MatricesAre(DType dtype) const;
 

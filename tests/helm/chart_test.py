@@ -89,6 +89,14 @@ class RenderedTest(unittest.TestCase):
         self.assertEqual(*templates)
 
 
+    def test_weights_are_held_to_their_digest_where_one_is_named(self):
+        def args(**more):
+            return one(render(**more), "StatefulSet")["spec"]["template"]["spec"]["containers"][0]["args"]
+        digest = "0123456789abcdef" * 2
+        self.assertIn(f"--weights-digest={digest}", args(settings=[f"model.digest={digest}"]))
+        self.assertNotIn("digest", " ".join(args()))
+
+
 class ProgramsTest(unittest.TestCase):
     def test_every_flag_is_one_that_the_program_has(self):
         programs = os.environ.get("UNMASK_BIN_DIR", "")
@@ -127,6 +135,7 @@ class RefusalTest(unittest.TestCase):
             "replicas.dtype=fp8": "replicas.dtype",
             "model.source=pv": "model.source",
             "image.digest=latest": "image.digest",
+            "model.digest=sha256:abc": "model.digest",
             "coordinator.service.port=70000": "coordinator.service.port",
             "coordinator.store.size=big": "coordinator.store.size",
             "replicas.resources.limits.memory=lots": "replicas.resources.limits.memory",

@@ -85,15 +85,18 @@ TEST(WeightsTest, ProgressEndsAtTheWhole) {
   EXPECT_EQ(elements, ReadConfig(folder.path())->parameters());
 }
 
-std::string Numerics(const TempFolder& folder) {
+// Or why there is none.
+std::string Numerics(const TempFolder& folder, const std::string& digest = "") {
   const auto ranks = SoloCommunicator();
   RankOptions options;
   options.model = folder.path();
+  options.weights_digest = digest;
   options.dtype = "fp32";
   options.threads = 1;
   auto rank = Rank::Open(options, ranks.get());
-  if (!rank.ok()) return "";
-  if (!(*rank)->Load([](int64_t, int64_t) { return absl::OkStatus(); }).ok()) return "";
+  if (!rank.ok()) return rank.status().ToString();
+  const absl::Status loaded = (*rank)->Load([](int64_t, int64_t) { return absl::OkStatus(); });
+  if (!loaded.ok()) return loaded.ToString();
   return (*rank)->ready().numerics();
 }
 
@@ -115,6 +118,13 @@ TEST(WeightsTest, TheDigestTellsOneBitApartAndNotWhereAFileKeepsItsTensors) {
   EXPECT_EQ(Numerics(one), Numerics(unaligned));
   EXPECT_NE(Numerics(one), Numerics(other));
   EXPECT_NE(Numerics(one), Numerics(eos));
+
+  const std::string expected = Numerics(one).substr(8, 32), found = Numerics(other).substr(8, 32);
+  EXPECT_EQ(Numerics(one, expected), Numerics(one));
+  EXPECT_EQ(Numerics(other, found), Numerics(other));
+  EXPECT_EQ(Numerics(other, expected),
+            absl::StrCat("DATA_LOSS: ", other.File("model.safetensors"), " with config.json: weights digest ", found,
+                         " over 1 rank(s), expected ", expected));
 }
 
 }  // namespace

@@ -140,6 +140,11 @@ INSTANTIATE_TEST_SUITE_P(
         Failure{
             "TooLittleKv", 2, {"--model", TinyMha(), "--kv-memory", "1KiB"}, kExitConfig, "kv-memory of 1024 bytes"},
         Failure{"TooFewRows", 0, {"--model", TinyMha(), "--max-rows", "64"}, kExitConfig, "max-rows 64 is less than"},
+        Failure{"NoDigest",
+                2,
+                {"--model", TinyMha(), "--weights-digest", "CAFE"},
+                kExitConfig,
+                "weights-digest \"CAFE\" is not 32 digits"},
         Failure{"TlsWithoutKey", 2, {"--model", TinyMha(), "--tls-cert", "a.pem"}, kExitConfig, "a.pem needs tls-key"},
         Failure{
             "TlsFile", 0, {"--model", TinyMha(), "--tls-ca", "/no/ca.pem"}, kExitConfig, "tls-ca: /no/ca.pem cannot"},

@@ -43,6 +43,9 @@ containers:
       {{- end }}
       - --device={{ $r.device }}
       - --dtype={{ $r.dtype }}
+      {{- with .root.Values.model.digest }}
+      - --weights-digest={{ . }}
+      {{- end }}
       {{- if eq $r.device "cpu" }}
       - --threads={{ $r.threads }}
       {{- end }}
