@@ -26,7 +26,7 @@ FROM ${DEBIAN} AS cpu
 RUN apt-get update -q \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
       libgrpc++1.51 libprotobuf32 libabsl20220623 libssl3 libdnnl2 libopenmpi3 openmpi-bin \
-      libprometheus-cpp-core1.0 libcpp-httplib0.11 ca-certificates tini \
+      libprometheus-cpp-core1.0 libcpp-httplib0.11 libsqlite3-0 ca-certificates tini \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* /usr/share/doc/* /usr/share/man/* \
  && groupadd --gid 65532 unmask \
  && useradd -K UID_MAX=65532 --uid 65532 --gid 65532 --home-dir /tmp --no-create-home --shell /usr/sbin/nologin unmask

@@ -9,6 +9,7 @@
 #include "base/mutex.h"
 #include "base/trace_context.h"
 #include "cli/channel.h"
+#include "unmask/v1/batch_service.grpc.pb.h"
 #include "unmask/v1/fleet.grpc.pb.h"
 #include "unmask/v1/inference.grpc.pb.h"
 #include "unmask/v1/model.grpc.pb.h"
@@ -24,7 +25,8 @@ class GrpcClient final : public Client {
         channel_(MakeChannel(address, credentials)),
         inference_(v1::InferenceService::NewStub(channel_)),
         models_(v1::ModelService::NewStub(channel_)),
-        fleet_(v1::FleetService::NewStub(channel_)) {}
+        fleet_(v1::FleetService::NewStub(channel_)),
+        batch_(v1::BatchService::NewStub(channel_)) {}
 
   void SetTimeout(absl::Duration timeout) override { timeout_ = timeout; }
 
@@ -57,6 +59,67 @@ class GrpcClient final : public Client {
   absl::StatusOr<v1::GetFleetResponse> GetFleet() override {
     return Unary<v1::GetFleetResponse>(
         kShort, [&](auto* c, auto* reply) { return fleet_->GetFleet(c, v1::GetFleetRequest(), reply); });
+  }
+
+  absl::StatusOr<v1::UploadBatchInputResponse> UploadBatchInput(const NextPiece& next) override {
+    Call call(this, absl::InfiniteDuration());
+    v1::UploadBatchInputResponse response;
+    const auto writer = batch_->UploadBatchInput(call.context(), &response);
+    absl::StatusOr<std::string> piece;
+    for (piece = next(); piece.ok() && !piece->empty(); piece = next()) {
+      v1::UploadBatchInputRequest request;
+      request.set_chunk(*std::move(piece));
+      if (!writer->Write(request)) break;  // Finish tells why.
+    }
+    if (!piece.ok()) call.context()->TryCancel();
+    writer->WritesDone();
+    const absl::Status status = ToStatus(writer->Finish());
+    if (!piece.ok()) return piece.status();
+    if (!status.ok()) return status;
+    return response;
+  }
+  absl::StatusOr<v1::BatchJob> CreateBatchJob(const v1::CreateBatchJobRequest& request) override {
+    const auto response = Unary<v1::CreateBatchJobResponse>(  // The input is validated whole.
+        absl::InfiniteDuration(), [&](auto* c, auto* reply) { return batch_->CreateBatchJob(c, request, reply); });
+    if (!response.ok()) return response.status();
+    return response->job();
+  }
+  absl::StatusOr<v1::BatchJob> GetBatchJob(const std::string& name) override {
+    return OfJob<v1::GetBatchJobRequest, v1::GetBatchJobResponse>(&v1::BatchService::Stub::GetBatchJob, name);
+  }
+  absl::StatusOr<v1::BatchJob> PauseBatchJob(const std::string& name) override {
+    return OfJob<v1::PauseBatchJobRequest, v1::PauseBatchJobResponse>(&v1::BatchService::Stub::PauseBatchJob, name);
+  }
+  absl::StatusOr<v1::BatchJob> ResumeBatchJob(const std::string& name) override {
+    return OfJob<v1::ResumeBatchJobRequest, v1::ResumeBatchJobResponse>(&v1::BatchService::Stub::ResumeBatchJob, name);
+  }
+  absl::StatusOr<v1::BatchJob> CancelBatchJob(const std::string& name) override {
+    return OfJob<v1::CancelBatchJobRequest, v1::CancelBatchJobResponse>(&v1::BatchService::Stub::CancelBatchJob, name);
+  }
+  absl::Status DeleteBatchJob(const std::string& name) override {
+    v1::DeleteBatchJobRequest request;
+    request.set_name(name);
+    return Unary<v1::DeleteBatchJobResponse>(
+               kShort, [&](auto* c, auto* reply) { return batch_->DeleteBatchJob(c, request, reply); })
+        .status();
+  }
+  absl::StatusOr<v1::ListBatchJobsResponse> ListBatchJobs(const v1::ListBatchJobsRequest& request) override {
+    return Unary<v1::ListBatchJobsResponse>(
+        kShort, [&](auto* c, auto* reply) { return batch_->ListBatchJobs(c, request, reply); });
+  }
+  absl::Status WatchBatchJob(const std::string& name, const OnJob& on_job) override {
+    Call call(this, absl::InfiniteDuration());
+    v1::WatchBatchJobRequest request;
+    request.set_name(name);
+    const auto reader = batch_->WatchBatchJob(call.context(), request);
+    v1::WatchBatchJobResponse response;
+    while (reader->Read(&response)) on_job(response.job());
+    return ToStatus(reader->Finish());
+  }
+  absl::StatusOr<v1::ListBatchJobResultsResponse> ListBatchJobResults(
+      const v1::ListBatchJobResultsRequest& request) override {
+    return Unary<v1::ListBatchJobResultsResponse>(
+        kShort, [&](auto* c, auto* reply) { return batch_->ListBatchJobResults(c, request, reply); });
   }
 
   void Cancel() override {
@@ -112,6 +175,19 @@ class GrpcClient final : public Client {
     return reply;
   }
 
+  // A call that names a job and answers with it.
+  template <typename Request, typename Reply>
+  absl::StatusOr<v1::BatchJob> OfJob(grpc::Status (v1::BatchService::Stub::*method)(grpc::ClientContext*,
+                                                                                    const Request&, Reply*),
+                                     const std::string& name) {
+    Request request;
+    request.set_name(name);
+    const auto reply =
+        Unary<Reply>(kShort, [&](auto* c, auto* reply) { return (batch_.get()->*method)(c, request, reply); });
+    if (!reply.ok()) return reply.status();
+    return reply->job();
+  }
+
   template <typename Method>
   absl::Status Stream(const Method& method, const OnEvent& on_event) {
     Call call(this, timeout_);
@@ -142,6 +218,7 @@ class GrpcClient final : public Client {
   const std::unique_ptr<v1::InferenceService::Stub> inference_;
   const std::unique_ptr<v1::ModelService::Stub> models_;
   const std::unique_ptr<v1::FleetService::Stub> fleet_;
+  const std::unique_ptr<v1::BatchService::Stub> batch_;
   absl::Duration timeout_ = absl::InfiniteDuration();
 
   Mutex mutex_;

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "cli/credentials.h"
+#include "unmask/v1/batch_service.pb.h"
 #include "unmask/v1/fleet.pb.h"
 #include "unmask/v1/inference.pb.h"
 #include "unmask/v1/model.pb.h"
@@ -39,6 +40,21 @@ class Client {
   virtual absl::StatusOr<v1::DetokenizeResponse> Detokenize(const v1::DetokenizeRequest& request) = 0;
   virtual absl::StatusOr<v1::GetModelResponse> GetModel(const v1::GetModelRequest& request) = 0;
   virtual absl::StatusOr<v1::GetFleetResponse> GetFleet() = 0;
+
+  // Batch jobs.
+  using OnJob = std::function<void(const v1::BatchJob&)>;
+  using NextPiece = std::function<absl::StatusOr<std::string>()>;  // Empty: that was all.
+  virtual absl::StatusOr<v1::UploadBatchInputResponse> UploadBatchInput(const NextPiece& next) = 0;
+  virtual absl::StatusOr<v1::BatchJob> CreateBatchJob(const v1::CreateBatchJobRequest& request) = 0;
+  virtual absl::StatusOr<v1::BatchJob> GetBatchJob(const std::string& name) = 0;
+  virtual absl::StatusOr<v1::BatchJob> PauseBatchJob(const std::string& name) = 0;
+  virtual absl::StatusOr<v1::BatchJob> ResumeBatchJob(const std::string& name) = 0;
+  virtual absl::StatusOr<v1::BatchJob> CancelBatchJob(const std::string& name) = 0;
+  virtual absl::Status DeleteBatchJob(const std::string& name) = 0;
+  virtual absl::StatusOr<v1::ListBatchJobsResponse> ListBatchJobs(const v1::ListBatchJobsRequest& request) = 0;
+  virtual absl::Status WatchBatchJob(const std::string& name, const OnJob& on_job) = 0;
+  virtual absl::StatusOr<v1::ListBatchJobResultsResponse> ListBatchJobResults(
+      const v1::ListBatchJobResultsRequest& request) = 0;
 
   // Ends the call in progress, and every later one until Rearm(), with CANCELLED.
   virtual void Cancel() = 0;

@@ -15,6 +15,7 @@ void AddReplica(CLI::App* app, int* exit_code);
 void AddGenerate(CLI::App* app, int* exit_code);
 void AddChat(CLI::App* app, int* exit_code);
 void AddInfill(CLI::App* app, int* exit_code);
+void AddBatch(CLI::App* app, int* exit_code);
 void AddTokenize(CLI::App* app, int* exit_code);
 void AddDetokenize(CLI::App* app, int* exit_code);
 void AddStatus(CLI::App* app, int* exit_code);
@@ -24,7 +25,8 @@ void AddModel(CLI::App* app, int* exit_code);
 void AddNode(CLI::App* app, int* exit_code);
 void AddLaunch(CLI::App* app, int* exit_code);
 
-// Gives every option of `app` and its subcommands its environment variable: --gen-length is UNMASK_GEN_LENGTH.
+// Gives every option of `app`'s subcommands, and of theirs, its environment variable: --gen-length is
+// UNMASK_GEN_LENGTH.
 void BindEnvironment(CLI::App* app);
 
 }  // namespace unmask

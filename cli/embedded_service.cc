@@ -148,10 +148,12 @@ absl::StatusOr<std::unique_ptr<EmbeddedService>> EmbeddedService::Start(const Em
                 "--threads",
                 absl::StrCat(options.threads)};
   // The command's own: here they would ask for TLS and tokens on the loopback, and for a log that we do not read.
-  for (const char* variable : {"TLS_CA", "TLS_CERT", "TLS_KEY", "TLS_CLIENT_CA", "FLEET_TLS_CA", "FLEET_TLS_CERT",
-                               "FLEET_TLS_KEY", "FLEET_TLS_CLIENT_CA", "AUTH_TOKENS", "TOKEN_FILE", "LOG_FORMAT"}) {
+  for (const char* variable :
+       {"TLS_CA", "TLS_CERT", "TLS_KEY", "TLS_CLIENT_CA", "FLEET_TLS_CA", "FLEET_TLS_CERT", "FLEET_TLS_KEY",
+        "FLEET_TLS_CLIENT_CA", "AUTH_TOKENS", "TOKEN_FILE", "LOG_FORMAT", "STORE"}) {
     serve.environment.emplace_back(absl::StrCat("UNMASK_", variable), "");
   }
+  if (!options.store.empty()) serve.argv.insert(serve.argv.end(), {"--store", options.store});
   if (!options.model.empty()) serve.argv.insert(serve.argv.end(), {"--model", options.model});
   // To a file, not a pipe: nobody need read it, and serve never waits for us.
   const std::string log_file = ServeProcess::LogFileIn(*directory);

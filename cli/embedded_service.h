@@ -15,6 +15,7 @@ struct EmbeddedServiceOptions {
   int tensor_parallel = 1;
   std::string dtype = "auto";
   int threads = 0;            // Per rank; 0: serve's default.
+  std::string store;          // Folder of batch jobs; empty: none.
   bool show_progress = true;  // A bar on standard error while the checkpoint loads, if that is a terminal.
 };
 

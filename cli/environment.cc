@@ -23,6 +23,7 @@ void BindEnvironment(CLI::App* app) {
     // Only once the command is chosen: CLI11 reads and checks the environment of all, so that a variable meant for one
     // command (UNMASK_STEPS=many) would make every other one fail.
     command->preparse_callback([command](size_t) { BindOptions(command); });
+    BindEnvironment(command);
   }
 }
 

@@ -139,12 +139,16 @@ std::string EnumFlagName(const EnumValueDescriptor& value) {
   return absl::AsciiStrToLower(absl::StrReplaceAll(value.name().substr(prefix), {{"_", "-"}}));
 }
 
-void GenerationFlags::Register(CLI::App* app, bool with_gen_length) {
+void GenerationFlags::RegisterOptions(CLI::App* app, bool with_gen_length) {
   for (const OptionHelp& option : kOptionHelp) {
     const FieldDescriptor* field = FindField(option.field);
     if (field->name() == "gen_length" && !with_gen_length) continue;
     AddField(app, field, option.help, &options)->group("Generation");
   }
+}
+
+void GenerationFlags::Register(CLI::App* app, bool with_gen_length) {
+  RegisterOptions(app, with_gen_length);
   const EnumDescriptor* priorities = v1::Priority_descriptor();
   app->add_option_function<std::string>(
          "--priority",

@@ -24,6 +24,8 @@ struct GenerationFlags {
 
   // `with_gen_length`: false where the canvas is given (infill).
   void Register(CLI::App* app, bool with_gen_length = true);
+  // Without priority and timeout.
+  void RegisterOptions(CLI::App* app, bool with_gen_length = true);
 
   // One assignment in the words of the flags: name "steps" or "gen_length", value "32"; "default" unsets it. On an
   // error nothing changes.

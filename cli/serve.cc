@@ -98,6 +98,9 @@ void AddServe(CLI::App* app, int* exit_code) {
       ->type_name("FILE");
   command->add_flag("--open-reflection", options->open_reflection, "reflection also without a token")->group("Access");
 
+  add("Running", "--store", &options->store,
+      "folder of batch jobs, which outlive the service; without one there are none")
+      ->type_name("DIR");
   add("Running", "--ready-file", &options->ready_file,
       "write addresses and pid here, as JSON, when a request would be served")
       ->type_name("FILE");

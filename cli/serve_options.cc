@@ -142,6 +142,7 @@ std::string PlanJson(const ServePlan& plan) {
       {"fleet_tls_cert", &options.fleet_tls.cert},
       {"fleet_tls_client_ca", &options.fleet_tls.ca},
       {"auth_tokens", &options.auth_tokens},
+      {"store", &options.store},
   };
   for (const auto& [name, file] : files) {
     if (!file->empty()) json[name] = *file;

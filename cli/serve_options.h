@@ -32,6 +32,7 @@ struct ServeOptions {
   std::string auth_tokens;
   std::string token_file;  // Our own token, of scope admin.
   bool open_reflection = false;
+  std::string store;  // Folder of batch jobs; empty: none.
   std::string ready_file;
   std::string address_file;
   int drain_timeout = 600;  // Seconds; 0: no limit.

@@ -101,7 +101,7 @@ Command Service::CoordinatorCommand(const Incarnation& incarnation) {
       {"--tls-cert", &options.tls.cert},           {"--tls-key", &options.tls.key},
       {"--tls-client-ca", &options.tls.ca},        {"--fleet-tls-cert", &options.fleet_tls.cert},
       {"--fleet-tls-key", &options.fleet_tls.key}, {"--fleet-tls-client-ca", &options.fleet_tls.ca},
-      {"--auth-tokens", &options.auth_tokens},
+      {"--auth-tokens", &options.auth_tokens},     {"--store", &options.store},
   };
   for (const auto& [flag, file] : files) {
     if (!file->empty()) command.argv.insert(command.argv.end(), {flag, *file});

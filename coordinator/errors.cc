@@ -1,6 +1,7 @@
 #include "coordinator/errors.h"
 
 #include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 
@@ -52,6 +53,20 @@ absl::Status InvalidField(absl::string_view reason, absl::string_view field, abs
   return Attach(status, details);
 }
 
+absl::Status InvalidFields(absl::string_view reason, const std::vector<Violation>& violations) {
+  const Violation& first = violations.front();
+  absl::Status status(absl::StatusCode::kInvalidArgument, absl::StrCat(first.field, ": ", first.description));
+  google::rpc::Status details = Describe(status, reason, {{"field", first.field}});
+  google::rpc::BadRequest bad_request;
+  for (const Violation& each : violations) {
+    auto* violation = bad_request.add_field_violations();
+    violation->set_field(each.field);
+    violation->set_description(each.description);
+  }
+  details.add_details()->PackFrom(bad_request);
+  return Attach(status, details);
+}
+
 absl::Status ServiceError(absl::StatusCode code, absl::string_view reason, absl::string_view constant_message,
                           const Metadata& metadata, absl::Duration retry_after) {
   absl::Status status(code, constant_message);
@@ -81,6 +96,11 @@ std::string ErrorField(const absl::Status& status) {
 absl::Duration RetryAfter(const absl::Status& status) {
   const auto retry = Detail<google::rpc::RetryInfo>(status);
   return absl::Seconds(retry.retry_delay().seconds()) + absl::Nanoseconds(retry.retry_delay().nanos());
+}
+
+absl::Status StorageFull() {
+  return ServiceError(absl::StatusCode::kResourceExhausted, kStorageFull, "the store's disk is full", {},
+                      absl::Seconds(10));
 }
 
 }  // namespace unmask

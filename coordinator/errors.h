@@ -40,12 +40,33 @@ inline constexpr char kDeadline[] = "DEADLINE";
 inline constexpr char kCancelled[] = "CANCELLED_BY_CLIENT";
 inline constexpr char kPoisonRequest[] = "POISON_REQUEST";
 inline constexpr char kNumericsFault[] = "NUMERICS_FAULT";
+inline constexpr char kStoreMissing[] = "STORE_MISSING";
+inline constexpr char kStorageFull[] = "STORAGE_FULL";
+inline constexpr char kStorageFailed[] = "STORAGE_FAILED";
+inline constexpr char kJobInvalid[] = "JOB_INVALID";
+inline constexpr char kJobExists[] = "JOB_EXISTS";
+inline constexpr char kJobNotFound[] = "JOB_NOT_FOUND";
+inline constexpr char kJobNotTerminal[] = "JOB_NOT_TERMINAL";
+inline constexpr char kJobTerminal[] = "JOB_TERMINAL";
+inline constexpr char kBatchInputInvalid[] = "BATCH_INPUT_INVALID";
+inline constexpr char kPageTokenInvalid[] = "PAGE_TOKEN_INVALID";
+inline constexpr char kPathNotAllowed[] = "PATH_NOT_ALLOWED";
+inline constexpr char kFileNotFound[] = "FILE_NOT_FOUND";
+inline constexpr char kOutputExists[] = "OUTPUT_EXISTS";
+inline constexpr char kOutputFailed[] = "OUTPUT_FAILED";
 inline constexpr char kInternal[] = "INTERNAL";
 
 using Metadata = std::vector<std::pair<std::string, std::string>>;
 
 // INVALID_ARGUMENT about one field, a path such as "options.steps". The message is shown to people as it is.
 absl::Status InvalidField(absl::string_view reason, absl::string_view field, absl::string_view message);
+
+// The same about several places, the first of them in the message.
+struct Violation {
+  std::string field;
+  std::string description;
+};
+absl::Status InvalidFields(absl::string_view reason, const std::vector<Violation>& violations);
 
 // Any other error. A positive retry_after adds RetryInfo.
 absl::Status ServiceError(absl::StatusCode code, absl::string_view reason, absl::string_view constant_message,
@@ -60,6 +81,9 @@ std::string ErrorReason(const absl::Status& status);
 
 // BadRequest's first field path, "" if it has none.
 std::string ErrorField(const absl::Status& status);
+
+// RESOURCE_EXHAUSTED with reason STORAGE_FULL: the store's disk is full.
+absl::Status StorageFull();
 
 // RetryInfo's delay, zero if it has none.
 absl::Duration RetryAfter(const absl::Status& status);

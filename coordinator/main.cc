@@ -62,6 +62,8 @@ void AddFlags(CLI::App* app, Flags* flags) {
   add("--auth-tokens", &flags->server.auth_tokens,
       "file of lines SCOPE[,SCOPE] SHA256-HEX: only holders of these bearer tokens may call; read anew when it changes")
       ->group("Access");
+  add("--store", &flags->server.store,
+      "folder of the batch jobs, which outlive the process; without one there are none");
   app->add_flag("--open-reflection", flags->server.open_reflection, "reflection also without a token")
       ->envname("UNMASK_OPEN_REFLECTION")
       ->group("Access");

@@ -17,6 +17,7 @@
 #include "base/status.h"
 #include "coordinator/access.h"
 #include "coordinator/admin_server.h"
+#include "coordinator/batch/runner.h"
 #include "coordinator/fleet_link.h"
 #include "coordinator/health.h"
 #include "coordinator/host_port.h"
@@ -125,14 +126,20 @@ class GrpcServer final : public Server {
     UNMASK_ASSIGN_OR_RETURN(const auto fleet_credentials, PortCredentials(options_.fleet_tls, "fleet-tls"));
     if (!options_.auth_tokens.empty()) UNMASK_RETURN_IF_ERROR(access_.Require(options_.auth_tokens));
     const ServiceContext context = {.fleet = &fleet_, .door = &door_, .metrics = &metrics_, .access = &access_};
+    if (!options_.store.empty()) {
+      UNMASK_ASSIGN_OR_RETURN(batch_runner_, BatchRunner::Start(context, options_.store));
+    }
     inference_ = MakeInferenceService(context);
+    batch_ = MakeBatchService(context, batch_runner_.get());
     model_ = MakeModelService(context, options_.model);
     fleet_status_ = MakeFleetService(context);
     fleet_link_ = MakeFleetLinkService(&fleet_, options_.lease);
 
     grpc::ServerBuilder public_builder;
     ConfigurePublic(&public_builder);
-    for (auto* service : {inference_.get(), model_.get(), fleet_status_.get()}) public_builder.RegisterService(service);
+    for (auto* service : {inference_.get(), batch_.get(), model_.get(), fleet_status_.get()}) {
+      public_builder.RegisterService(service);
+    }
     if (!options_.auth_tokens.empty() && !options_.open_reflection) {
       public_builder.SetOption(std::make_unique<WithoutReflection>());
     }
@@ -156,7 +163,10 @@ class GrpcServer final : public Server {
   const std::string& grpc_address() const override { return options_.listen; }
   const std::string& fleet_address() const override { return options_.fleet_listen; }
   const std::string& admin_address() const override { return options_.admin_listen; }
-  void Drain() override { door_.Drain(); }
+  void Drain() override {
+    door_.Drain();
+    if (batch_runner_) batch_runner_->Drain();
+  }
   bool idle() const override { return door_.visits() == 0; }
   Fleet& fleet() override { return fleet_; }
 
@@ -167,7 +177,9 @@ class GrpcServer final : public Server {
   Access access_;
   Fleet fleet_;
   FrontDoor door_;
+  std::unique_ptr<BatchRunner> batch_runner_;
   std::unique_ptr<grpc::Service> inference_;
+  std::unique_ptr<grpc::Service> batch_;
   std::unique_ptr<grpc::Service> model_;
   std::unique_ptr<grpc::Service> fleet_status_;
   std::unique_ptr<grpc::Service> fleet_link_;

@@ -22,6 +22,7 @@ struct ServerOptions {
   TlsFiles fleet_tls;            // Of the fleet port.
   std::string auth_tokens;       // File of coordinator/access.h; empty: everybody may call everything.
   bool open_reflection = false;  // Also where tokens are needed.
+  std::string store;             // Folder of the batch jobs; empty: there are none.
   absl::Duration lease = absl::Seconds(10);  // A replica that is silent for longer is dropped.
   int expected_replicas = 0;                 // For alerts; 0: unknown.
   std::string version = "unknown";           // Of the build.

@@ -12,12 +12,17 @@ class Service;
 
 namespace unmask {
 
+class BatchRunner;
+
 std::unique_ptr<grpc::Service> MakeInferenceService(const ServiceContext& context);
 
 // options: what is known of the model before a replica is ready.
 std::unique_ptr<grpc::Service> MakeModelService(const ServiceContext& context, FleetOptions options);
 
 std::unique_ptr<grpc::Service> MakeFleetService(const ServiceContext& context);
+
+// runner: null where the service has no store, and then its methods say so.
+std::unique_ptr<grpc::Service> MakeBatchService(const ServiceContext& context, BatchRunner* runner);
 
 }  // namespace unmask
 

@@ -8,6 +8,7 @@ packages=(
   libgrpc++-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev libabsl-dev libssl-dev  # services
   libdnnl-dev libopenmpi-dev openmpi-bin                                               # kernels, ranks
   libcli11-dev nlohmann-json3-dev libcpp-httplib-dev prometheus-cpp-dev libxxhash-dev  # flags, JSON, admin port, digests
+  libsqlite3-dev                                                                       # batch jobs
   libgtest-dev libgmock-dev openssl iproute2                                           # tests, and prometheus below
   python3 python3-regex python3-torch                                                  # tests of models/train
 )

@@ -74,6 +74,8 @@ def pod_templates(document):
     if document["kind"] == "LeaderWorkerSet":
         group = spec["leaderWorkerTemplate"]
         return [group[role] for role in ("leaderTemplate", "workerTemplate") if role in group]
+    if document["kind"] == "CronJob":
+        spec = spec["jobTemplate"]["spec"]
     return [spec["template"]] if "template" in spec else []
 
 

@@ -11,6 +11,7 @@ import unittest
 from chart import CHART, VERSIONS, Refused, faults, pod_templates, render
 
 EXAMPLES = sorted((CHART / "examples").glob("*.yaml"))
+RUN = "batch.runs[0].input=in,batch.runs[0].output=out,batch.runs[0].name="
 
 
 def kinds(documents):
@@ -79,6 +80,19 @@ class RenderedTest(unittest.TestCase):
         self.assertEqual(one(documents, "ScaledObject")["spec"]["triggers"][0]["metadata"]["query"],
                          'sum(unmask_queued_work_units{namespace="ns",service="rel-unmask-admin"})')
 
+    def test_runs_are_jobs_and_with_a_schedule_cron_jobs(self):
+        documents = render(CHART / "examples/batch.yaml")
+        job, nightly = one(documents, "Job"), one(documents, "CronJob")
+        (container,) = job["spec"]["template"]["spec"]["containers"]
+        self.assertEqual(container["args"], [
+            "unmask", "batch", "run", "/data/prompts.jsonl", "/data/first.jsonl", "--server=rel-unmask:50051",
+            "--name=$(JOB_NAME)", "--gen-length=128", "--seed=1"])
+        self.assertEqual(nightly["spec"]["schedule"], "30 1 * * *")
+        (container,) = nightly["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+        self.assertIn("/data/$(JOB_NAME).jsonl", container["args"])
+        store = {v["name"]: v for v in one(documents, "Deployment")["spec"]["template"]["spec"]["volumes"]}["store"]
+        self.assertEqual(store["persistentVolumeClaim"]["claimName"], one(documents, "PersistentVolumeClaim")["metadata"]["name"])
+
     def test_a_new_chart_alone_restarts_no_pod(self):
         with tempfile.TemporaryDirectory() as scratch:
             changed = pathlib.Path(scratch) / "unmask"
@@ -107,7 +121,8 @@ class ProgramsTest(unittest.TestCase):
         for file in [None, *EXAMPLES]:
             for pod in [p for d in render(*[file] if file else []) for p in pod_templates(d)]:
                 args = pod["spec"]["containers"][0]["args"]
-                command = tuple(args[:1] if args[0] == "unmask-coordinator" else args[:2])
+                words = 1 if args[0] == "unmask-coordinator" else 3 if args[1] == "batch" else 2
+                command = tuple(args[:words])
                 if command not in helps:
                     helps[command] = subprocess.run([f"{programs}/{command[0]}", *command[1:], "--help"], capture_output=True,
                                                     text=True, check=True).stdout
@@ -144,6 +159,8 @@ class RefusalTest(unittest.TestCase):
             "autoscaling.via=vpa": "autoscaling.via",
             "tls.public.secretName=Not_A_Name": "tls.public.secretName",
             "networkPolicy.enabled=maybe": "networkPolicy.enabled",
+            RUN + "Not_A_Name": "batch.runs",
+            "batch.runs[0].name=a": "input",
         }.items():
             self.refuses(message, setting)
 
@@ -164,6 +181,12 @@ class RefusalTest(unittest.TestCase):
             ("helm test needs test.tokenSecretName", "auth.tokensSecretName=a"),
             ("auth.openReflection is true, but auth.tokensSecretName is empty", "auth.openReflection=true"),
             ("coordinator.store.existingClaim is set, but coordinator.store.enabled is false", "coordinator.store.existingClaim=a"),
+            ("coordinator.store.enabled is false: there is nowhere to keep them", RUN + "a", "batch.claimName=a"),
+            ("batch.claimName is empty", RUN + "a", "coordinator.store.enabled=true"),
+            ("batch.runs needs batch.tlsSecretName", RUN + "a", "coordinator.store.enabled=true", "batch.claimName=a",
+             "tls.public.secretName=a", "test.enabled=false"),
+            ("batch.runs needs batch.tokenSecretName", RUN + "a", "coordinator.store.enabled=true", "batch.claimName=a",
+             "auth.tokensSecretName=a", "test.enabled=false"),
             ("coordinator.service.nodePort is set, but coordinator.service.type is ClusterIP", "coordinator.service.nodePort=30000"),
         ]:
             self.refuses(message, *settings)

@@ -55,6 +55,18 @@
 {{- if and .Values.coordinator.store.existingClaim (not .Values.coordinator.store.enabled) -}}
 {{- fail "coordinator.store.existingClaim is set, but coordinator.store.enabled is false" -}}
 {{- end -}}
+{{- if and .Values.batch.runs (not .Values.coordinator.store.enabled) -}}
+{{- fail "batch.runs holds jobs, but coordinator.store.enabled is false: there is nowhere to keep them" -}}
+{{- end -}}
+{{- if and .Values.batch.runs (not .Values.batch.claimName) -}}
+{{- fail "batch.runs holds jobs, but batch.claimName is empty: there is nothing to read" -}}
+{{- end -}}
+{{- if and .Values.batch.runs .Values.tls.public.secretName (not .Values.batch.tlsSecretName) -}}
+{{- fail "tls.public.secretName is set: batch.runs needs batch.tlsSecretName (with ca.crt)" -}}
+{{- end -}}
+{{- if and .Values.batch.runs .Values.auth.tokensSecretName (not .Values.batch.tokenSecretName) -}}
+{{- fail "auth.tokensSecretName is set: batch.runs needs batch.tokenSecretName" -}}
+{{- end -}}
 {{- if and .Values.coordinator.service.nodePort (eq .Values.coordinator.service.type "ClusterIP") -}}
 {{- fail "coordinator.service.nodePort is set, but coordinator.service.type is ClusterIP" -}}
 {{- end -}}
