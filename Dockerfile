@@ -48,6 +48,6 @@ LABEL org.opencontainers.image.title="unmask" \
 ENV HOME=/tmp
 WORKDIR /tmp
 USER 65532:65532
-EXPOSE 50051 50052 9090
+EXPOSE 50051 50052 8080 9090
 ENTRYPOINT ["/usr/bin/tini", "--"]
 CMD ["unmask", "--help"]

@@ -5,6 +5,7 @@ demo: build
 	scripts/demo.sh
 
 test: build
+	scripts/setup.sh page || echo "Without Chromium the test of the page is skipped."
 	scripts/test.sh
 
 # Installs what is missing, configures and builds. With nothing changed it does nothing and takes seconds.

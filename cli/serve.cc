@@ -74,6 +74,9 @@ void AddServe(CLI::App* app, int* exit_code) {
   add("Ports", "--fleet-listen", &options->fleet_listen, "gRPC for replicas")->type_name("HOST:PORT");
   add("Ports", "--admin-listen", &options->admin_listen, "HTTP: /livez /readyz /metrics")->type_name("HOST:PORT");
 
+  add("Ports", "--http-listen", &options->http_listen, "HTTP for clients: OpenAI's API, and a page at /; else none")
+      ->type_name("HOST:PORT");
+
   add("TLS for clients", "--tls-cert", &options->tls.cert, "PEM certificate of the port, with its chain")
       ->type_name("FILE");
   add("TLS for clients", "--tls-key", &options->tls.key, "its PEM private key")->type_name("FILE");

@@ -82,6 +82,7 @@ absl::StatusOr<ServePlan> PlanServe(ServeOptions options) {
   UNMASK_RETURN_IF_ERROR(CheckAddress("listen", options.listen));
   UNMASK_RETURN_IF_ERROR(CheckAddress("fleet_listen", options.fleet_listen));
   UNMASK_RETURN_IF_ERROR(CheckAddress("admin_listen", options.admin_listen));
+  if (!options.http_listen.empty()) UNMASK_RETURN_IF_ERROR(CheckAddress("http_listen", options.http_listen));
   UNMASK_ASSIGN_OR_RETURN(Credentials own, OwnCredentials(options));
   if (options.model.empty()) {
     absl::StatusOr<std::string> embedded = EmbeddedModel();
@@ -136,7 +137,8 @@ std::string PlanJson(const ServePlan& plan) {
   if (options.eot_token_id.has_value()) json["eot_token_id"] = *options.eot_token_id;
   if (!options.kv_memory.empty()) json["kv_memory"] = options.kv_memory;
   if (!options.weights_digest.empty()) json["weights_digest"] = options.weights_digest;
-  const std::pair<const char*, const std::string*> files[] = {
+  const std::pair<const char*, const std::string*> texts[] = {
+      {"http_listen", &options.http_listen},
       {"tls_cert", &options.tls.cert},
       {"tls_client_ca", &options.tls.ca},
       {"fleet_tls_cert", &options.fleet_tls.cert},
@@ -144,8 +146,8 @@ std::string PlanJson(const ServePlan& plan) {
       {"auth_tokens", &options.auth_tokens},
       {"store", &options.store},
   };
-  for (const auto& [name, file] : files) {
-    if (!file->empty()) json[name] = *file;
+  for (const auto& [name, text] : texts) {
+    if (!text->empty()) json[name] = *text;
   }
   return json.dump(2) + "\n";
 }

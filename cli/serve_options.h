@@ -25,7 +25,8 @@ struct ServeOptions {
   std::string listen = "127.0.0.1:50051";
   std::string fleet_listen = "127.0.0.1:50052";
   std::string admin_listen = "127.0.0.1:9090";
-  TlsFiles tls;              // Of the public port, for clients.
+  std::string http_listen;   // Empty: no HTTP port.
+  TlsFiles tls;              // Of the public ports, for clients.
   std::string tls_ca;        // What our own calls trust there.
   TlsFiles fleet_tls;        // Of the fleet port.
   std::string fleet_tls_ca;  // What the replicas trust there; they show the port's own certificate.

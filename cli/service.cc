@@ -72,8 +72,8 @@ Command Service::CoordinatorCommand(const Incarnation& incarnation) {
   const ServeOptions& options = plan_.options;
   address_file_ = incarnation.directory + "/addresses.json";
   // Clients and replicas know the first life's ports: later ones keep them.
-  const ServiceAddresses listen =
-      addresses_.value_or(ServiceAddresses{options.listen, options.fleet_listen, options.admin_listen});
+  const ServiceAddresses listen = addresses_.value_or(
+      ServiceAddresses{options.listen, options.fleet_listen, options.admin_listen, options.http_listen});
   Command command;
   command.argv = {plan_.coordinator_program,
                   "--listen",
@@ -97,14 +97,19 @@ Command Service::CoordinatorCommand(const Incarnation& incarnation) {
   if (options.eot_token_id.has_value()) {
     command.argv.insert(command.argv.end(), {"--eot-token-id", absl::StrCat(*options.eot_token_id)});
   }
-  const std::pair<const char*, const std::string*> files[] = {
-      {"--tls-cert", &options.tls.cert},           {"--tls-key", &options.tls.key},
-      {"--tls-client-ca", &options.tls.ca},        {"--fleet-tls-cert", &options.fleet_tls.cert},
-      {"--fleet-tls-key", &options.fleet_tls.key}, {"--fleet-tls-client-ca", &options.fleet_tls.ca},
-      {"--auth-tokens", &options.auth_tokens},     {"--store", &options.store},
+  const std::pair<const char*, const std::string*> texts[] = {
+      {"--http-listen", &listen.http},
+      {"--tls-cert", &options.tls.cert},
+      {"--tls-key", &options.tls.key},
+      {"--tls-client-ca", &options.tls.ca},
+      {"--fleet-tls-cert", &options.fleet_tls.cert},
+      {"--fleet-tls-key", &options.fleet_tls.key},
+      {"--fleet-tls-client-ca", &options.fleet_tls.ca},
+      {"--auth-tokens", &options.auth_tokens},
+      {"--store", &options.store},
   };
-  for (const auto& [flag, file] : files) {
-    if (!file->empty()) command.argv.insert(command.argv.end(), {flag, *file});
+  for (const auto& [flag, text] : texts) {
+    if (!text->empty()) command.argv.insert(command.argv.end(), {flag, *text});
   }
   if (options.open_reflection) command.argv.push_back("--open-reflection");
   if (!addresses_.has_value() && incarnation.restarts == 0) loop_->After(kAddressPoll, [this] { AwaitAddresses(); });
@@ -151,10 +156,15 @@ void Service::Announce(const ServiceAddresses& addresses) {
         {{"model", plan_.options.model_name},
          {"grpc", addresses.grpc},
          {"fleet", addresses.fleet},
-         {"admin", addresses.admin}});
+         {"admin", addresses.admin},
+         {"http", addresses.http}});
   } else {
     printf("Serving %s: gRPC on %s, replicas on %s, http://%s/metrics\n", plan_.options.model_name.c_str(),
            addresses.grpc.c_str(), addresses.fleet.c_str(), addresses.admin.c_str());
+    if (!addresses.http.empty()) {
+      printf("OpenAI's API and a page on %s://%s\n", plan_.options.tls.empty() ? "http" : "https",
+             addresses.http.c_str());
+    }
     fflush(stdout);
   }
   for (const auto& replica : replicas_) {

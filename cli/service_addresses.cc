@@ -30,8 +30,11 @@ absl::StatusOr<ServiceAddresses> ReadAddresses(const std::string& path) {
   if (!file) return absl::NotFoundError(absl::StrCat(path, ": no such file"));
   const nlohmann::json json = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
   ServiceAddresses addresses;
-  for (const auto& [key, target] :
-       {std::pair{"grpc", &addresses.grpc}, {"fleet", &addresses.fleet}, {"admin", &addresses.admin}}) {
+  for (const auto& [key, target] : {std::pair{"grpc", &addresses.grpc},
+                                    {"fleet", &addresses.fleet},
+                                    {"admin", &addresses.admin},
+                                    {"http", &addresses.http}}) {
+    if (json.is_object() && !json.contains(key) && target == &addresses.http) continue;
     if (!json.is_object() || !json.contains(key) || !json[key].is_string()) {
       return absl::DataLossError(absl::StrCat(path, ": no string \"", key, "\""));
     }
@@ -42,8 +45,9 @@ absl::StatusOr<ServiceAddresses> ReadAddresses(const std::string& path) {
 }
 
 std::string AddressesJson(const ServiceAddresses& addresses, pid_t pid) {
-  const nlohmann::ordered_json json = {
+  nlohmann::ordered_json json = {
       {"grpc", addresses.grpc}, {"fleet", addresses.fleet}, {"admin", addresses.admin}, {"pid", pid}};
+  if (!addresses.http.empty()) json["http"] = addresses.http;
   return json.dump() + "\n";
 }
 

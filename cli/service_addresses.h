@@ -1,5 +1,5 @@
 // The ports that a service listens on, as processes tell each other: a JSON file {"grpc": "host:port", "fleet": ...,
-// "admin": ...}, written whole.
+// "admin": ...}, with "http" where there is such a port; written whole.
 #ifndef UNMASK_CLI_SERVICE_ADDRESSES_H_
 #define UNMASK_CLI_SERVICE_ADDRESSES_H_
 
@@ -16,6 +16,7 @@ struct ServiceAddresses {
   std::string grpc;
   std::string fleet;
   std::string admin;
+  std::string http;  // Empty: there is none.
 };
 
 // NOT_FOUND while there is no such file.

@@ -13,8 +13,9 @@
 namespace unmask {
 
 absl::Status WriteAddressFile(const std::string& path, const Server& server) {
-  const nlohmann::ordered_json addresses = {
+  nlohmann::ordered_json addresses = {
       {"grpc", server.grpc_address()}, {"fleet", server.fleet_address()}, {"admin", server.admin_address()}};
+  if (!server.http_address().empty()) addresses["http"] = server.http_address();
   const std::string temporary = absl::StrCat(path, ".", getpid());
   std::ofstream file(temporary);
   file << addresses.dump() << "\n";

@@ -9,8 +9,8 @@
 
 namespace unmask {
 
-// Writes {"grpc": "host:port", "fleet": ..., "admin": ...} beside `path`, then renames: readers see all of it or
-// nothing. FAILED_PRECONDITION names the file.
+// Writes {"grpc": "host:port", "fleet": ..., "admin": ...}, and "http" where there is such a port, beside `path`, then
+// renames: readers see all of it or nothing. FAILED_PRECONDITION names the file.
 absl::Status WriteAddressFile(const std::string& path, const Server& server);
 
 }  // namespace unmask

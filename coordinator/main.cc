@@ -44,6 +44,8 @@ void AddFlags(CLI::App* app, Flags* flags) {
   add("--listen", &flags->server.listen, "gRPC for clients; port 0 takes a free one")->capture_default_str();
   add("--fleet-listen", &flags->server.fleet_listen, "gRPC for replicas")->capture_default_str();
   add("--admin-listen", &flags->server.admin_listen, "HTTP: /livez /readyz /metrics")->capture_default_str();
+  add("--http-listen", &flags->server.http_listen,
+      "HTTP for clients: OpenAI's API, and a page at /; else there is none");
   add("--model", &flags->model, "checkpoint folder, for its tokenizer; without one only ids come and go")
       ->required()
       ->check(CLI::ExistingDirectory);
@@ -150,6 +152,7 @@ int Run(Flags flags) {
   }
   LogInfo("gRPC on ", (*server)->grpc_address(), ", fleet on ", (*server)->fleet_address(), ", admin on ",
           (*server)->admin_address());
+  if (!(*server)->http_address().empty()) LogInfo("HTTP on ", (*server)->http_address());
   if (!flags.address_file.empty()) {
     const absl::Status written = WriteAddressFile(flags.address_file, **server);
     if (!written.ok()) {

@@ -57,6 +57,14 @@ struct Metrics::Families {
   Family<Histogram>& first_block = AddHistogram("unmask_time_to_first_block_seconds",
                                                 "From a request's arrival to the end of its first block.", &registry);
 
+  Family<Counter>& http_responses =
+      AddCounter("unmask_http_responses_total", "Replies of the HTTP port by path and code.", &registry);
+  prometheus::Gauge& http_connections = prometheus::BuildGauge()
+                                            .Name("unmask_http_connections")
+                                            .Help("Connections to the HTTP port that are open.")
+                                            .Register(registry)
+                                            .Add({});
+
   Histogram& step_duration = AddHistogram("unmask_step_duration_seconds",
                                           "From a step's dispatch to its result's arrival, all replicas.", &registry)
                                  .Add({}, StepSeconds());
@@ -127,6 +135,12 @@ void Metrics::RequestFinished(const char* method, const absl::Status& status, do
     families_->rejected.Add({{"reason", reason}}).Increment();
   }
 }
+
+void Metrics::HttpResponded(const std::string& path, int code) {
+  families_->http_responses.Add({{"path", path}, {"code", std::to_string(code)}}).Increment();
+}
+
+void Metrics::SetHttpConnections(int open) { families_->http_connections.Set(open); }
 
 void Metrics::OnStep(double seconds, int windows) {
   families_->step_duration.Observe(seconds);

@@ -26,6 +26,10 @@ class Metrics final : public FleetObserver {
   // Any public request, however it ended. Seconds.
   void RequestFinished(const char* method, const absl::Status& status, double duration);
 
+  // A reply of the HTTP port, whatever it was. path: one of few.
+  void HttpResponded(const std::string& path, int code);
+  void SetHttpConnections(int open);
+
   void OnStep(double seconds, int windows) override;
   void OnDenoised(v1::Remasking strategy, int tokens) override;
   void OnReplicaLost(const char* reason, int sequences) override;

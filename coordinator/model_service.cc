@@ -51,7 +51,7 @@ class ModelService final : public RawService {
         [this](const v1::GetModelRequest& asked) -> absl::StatusOr<v1::GetModelResponse> {
           UNMASK_RETURN_IF_ERROR(CheckModelName(asked.model(), ServedModel{.name = options_.model_name}));
           v1::GetModelResponse answer;
-          *answer.mutable_model() = Describe();
+          *answer.mutable_model() = DescribeModel(context_, options_);
           return answer;
         });
   }
@@ -61,35 +61,35 @@ class ModelService final : public RawService {
         {call, request, response}, "ListModels", context_,
         [this](const v1::ListModelsRequest&) -> absl::StatusOr<v1::ListModelsResponse> {
           v1::ListModelsResponse answer;
-          *answer.add_models() = Describe();
+          *answer.add_models() = DescribeModel(context_, options_);
           return answer;
         });
   }
 
  private:
-  v1::Model Describe() const {
-    v1::Model model;
-    model.set_name(options_.model_name);
-    model.set_has_tokenizer(options_.tokenizer != nullptr);
-    model.set_has_chat_template(options_.tokenizer && options_.tokenizer->has_chat_template());
-    model.set_ready(context_.door->Readiness().ok());
-    if (const auto served = context_.fleet->model()) {
-      DescribeShape(*served, &model);
-      DescribeDefaults(*served, &model);
-    }
-    if (const auto replica = context_.fleet->ReadyReplica()) {
-      model.set_dtype(replica->description().dtype());
-      model.set_tensor_parallel(replica->description().ranks_size());
-      model.set_numerics(replica->numerics());
-    }
-    return model;
-  }
-
   const ServiceContext context_;
   const FleetOptions options_;
 };
 
 }  // namespace
+
+v1::Model DescribeModel(const ServiceContext& context, const FleetOptions& options) {
+  v1::Model model;
+  model.set_name(options.model_name);
+  model.set_has_tokenizer(options.tokenizer != nullptr);
+  model.set_has_chat_template(options.tokenizer && options.tokenizer->has_chat_template());
+  model.set_ready(context.door->Readiness().ok());
+  if (const auto served = context.fleet->model()) {
+    DescribeShape(*served, &model);
+    DescribeDefaults(*served, &model);
+  }
+  if (const auto replica = context.fleet->ReadyReplica()) {
+    model.set_dtype(replica->description().dtype());
+    model.set_tensor_parallel(replica->description().ranks_size());
+    model.set_numerics(replica->numerics());
+  }
+  return model;
+}
 
 std::unique_ptr<grpc::Service> MakeModelService(const ServiceContext& context, FleetOptions options) {
   return std::make_unique<ModelService>(context, std::move(options));

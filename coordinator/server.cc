@@ -21,6 +21,7 @@
 #include "coordinator/fleet_link.h"
 #include "coordinator/health.h"
 #include "coordinator/host_port.h"
+#include "coordinator/http/http_server.h"
 #include "coordinator/metrics.h"
 #include "coordinator/services.h"
 #include "coordinator/tls.h"
@@ -110,12 +111,13 @@ class GrpcServer final : public Server {
         fleet_(Observed(options_.model, &metrics_)),
         door_(&fleet_) {}
 
-  // Admin first, since it shows the others; then the public port, whose calls need the replicas until they end; then
+  // Admin first, since it shows the others; then the public ports, whose calls need the replicas until they end; then
   // those.
   ~GrpcServer() override {
     admin_.reset();
     door_.Drain();
     health_.reset();
+    http_.reset();
     if (public_) public_->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
     if (link_) link_->Shutdown(std::chrono::system_clock::now());
   }
@@ -151,10 +153,14 @@ class GrpcServer final : public Server {
     fleet_builder.SetOption(std::make_unique<WithoutReflection>());
     UNMASK_ASSIGN_OR_RETURN(link_, Listen(&fleet_builder, "fleet", fleet_credentials, &options_.fleet_listen));
 
+    if (!options_.http_listen.empty()) {
+      UNMASK_ASSIGN_OR_RETURN(http_, HttpServer::Start(options_.http_listen, options_.tls, context, options_.model));
+      options_.http_listen = http_->address();
+    }
+
     UNMASK_ASSIGN_OR_RETURN(
-        admin_,
-        AdminServer::Start(options_.admin_listen, {.readiness = [this] { return door_.Readiness(); },
-                                                   .metrics = [this] { return metrics_.Render(fleet_.Describe()); }}));
+        admin_, AdminServer::Start(options_.admin_listen, {.readiness = [this] { return door_.Readiness(); },
+                                                           .metrics = [this] { return RenderMetrics(); }}));
     options_.admin_listen = admin_->address();
     health_ = std::make_unique<HealthReporter>(&door_, public_->GetHealthCheckService());
     return absl::OkStatus();
@@ -163,6 +169,7 @@ class GrpcServer final : public Server {
   const std::string& grpc_address() const override { return options_.listen; }
   const std::string& fleet_address() const override { return options_.fleet_listen; }
   const std::string& admin_address() const override { return options_.admin_listen; }
+  const std::string& http_address() const override { return options_.http_listen; }
   void Drain() override {
     door_.Drain();
     if (batch_runner_) batch_runner_->Drain();
@@ -171,6 +178,11 @@ class GrpcServer final : public Server {
   Fleet& fleet() override { return fleet_; }
 
  private:
+  std::string RenderMetrics() {
+    if (http_) metrics_.SetHttpConnections(http_->connections());
+    return metrics_.Render(fleet_.Describe());
+  }
+
   // In the order in which they use each other.
   ServerOptions options_;
   Metrics metrics_;
@@ -185,6 +197,7 @@ class GrpcServer final : public Server {
   std::unique_ptr<grpc::Service> fleet_link_;
   std::unique_ptr<grpc::Server> public_;
   std::unique_ptr<grpc::Server> link_;
+  std::unique_ptr<HttpServer> http_;
   std::unique_ptr<HealthReporter> health_;
   std::unique_ptr<AdminServer> admin_;
 };

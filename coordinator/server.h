@@ -1,4 +1,5 @@
-// The coordinator as a whole: the public port, the fleet port and the admin port over one fleet.
+// The coordinator as a whole: the public ports, gRPC's and HTTP's, the fleet port and the admin port over one
+// fleet.
 #ifndef UNMASK_COORDINATOR_SERVER_H_
 #define UNMASK_COORDINATOR_SERVER_H_
 
@@ -18,7 +19,8 @@ struct ServerOptions {
   std::string listen = "127.0.0.1:50051";
   std::string fleet_listen = "127.0.0.1:50052";
   std::string admin_listen = "127.0.0.1:9090";
-  TlsFiles tls;                  // Of the public port; none: plaintext. With a CA, clients need certificates.
+  std::string http_listen;       // Empty: there is no HTTP port.
+  TlsFiles tls;                  // Of the public port and HTTP's; none: plaintext. With a CA, clients need certificates.
   TlsFiles fleet_tls;            // Of the fleet port.
   std::string auth_tokens;       // File of coordinator/access.h; empty: everybody may call everything.
   bool open_reflection = false;  // Also where tokens are needed.
@@ -41,6 +43,7 @@ class Server {
   virtual const std::string& grpc_address() const = 0;
   virtual const std::string& fleet_address() const = 0;
   virtual const std::string& admin_address() const = 0;
+  virtual const std::string& http_address() const = 0;  // Empty: there is none.
 
   // Refuses new requests from now on and reports as not ready; the ports stay open, and what runs goes on.
   virtual void Drain() = 0;

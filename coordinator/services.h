@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "coordinator/service_context.h"
+#include "unmask/v1/model.pb.h"
 
 namespace grpc {
 class Service;
@@ -18,6 +19,9 @@ std::unique_ptr<grpc::Service> MakeInferenceService(const ServiceContext& contex
 
 // options: what is known of the model before a replica is ready.
 std::unique_ptr<grpc::Service> MakeModelService(const ServiceContext& context, FleetOptions options);
+
+// What GetModel and ListModels say.
+v1::Model DescribeModel(const ServiceContext& context, const FleetOptions& options);
 
 std::unique_ptr<grpc::Service> MakeFleetService(const ServiceContext& context);
 

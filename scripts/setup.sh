@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the build needs on Debian 12, and only what is missing. `scripts/setup.sh clang` adds the second compiler.
+# Installs what the build needs on Debian 12, and only what is missing. `scripts/setup.sh clang` adds the second compiler,
+# `scripts/setup.sh page` the browser for the test of the page.
 set -euo pipefail
 
 packages=(
@@ -9,13 +10,14 @@ packages=(
   libdnnl-dev libopenmpi-dev openmpi-bin                                               # kernels, ranks
   libcli11-dev nlohmann-json3-dev libcpp-httplib-dev prometheus-cpp-dev libxxhash-dev  # flags, JSON, admin port, digests
   libsqlite3-dev                                                                       # batch jobs
-  libgtest-dev libgmock-dev openssl iproute2                                           # tests, and prometheus below
+  libgtest-dev libgmock-dev openssl iproute2 curl                                      # tests, and prometheus below
   python3 python3-regex python3-torch                                                  # tests of models/train
 )
 for extra in "$@"; do
   case $extra in
     clang) packages+=(clang clang-format libclang-rt-14-dev llvm) ;;  # With its sanitizers, and names in their reports.
-    *) echo "setup.sh: unknown extra '$extra' (known: clang)" >&2; exit 64 ;;
+    page) packages+=(chromium chromium-driver fonts-dejavu-core) ;;  # What tests/http looks at the page with.
+    *) echo "setup.sh: unknown extra '$extra' (known: clang, page)" >&2; exit 64 ;;
   esac
 done
 

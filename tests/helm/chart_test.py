@@ -71,6 +71,18 @@ class RenderedTest(unittest.TestCase):
         self.assertEqual(probe(secure, "livenessProbe")["httpGet"], {"port": "admin", "path": "/livez"})
         self.assertEqual(probe(secure, "readinessProbe")["httpGet"], {"port": "admin", "path": "/readyz"})
 
+    def test_http_is_there_where_it_is_asked_for_and_nowhere_else(self):
+        def seen(*settings):
+            documents = render(settings=settings)
+            ports = lambda rules: [port["port"] for rule in rules for port in rule["ports"]]
+            coordinator = one(documents, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+            policy = next(d for d in documents if d["kind"] == "NetworkPolicy" and d["metadata"]["name"].endswith("-coordinator"))
+            service = next(d for d in documents if d["kind"] == "Service" and any(p["name"] == "grpc" for p in d["spec"]["ports"]))
+            return ("--http-listen=0.0.0.0:8080" in coordinator["args"], "http" in [p["name"] for p in coordinator["ports"]],
+                    {p["name"]: p["port"] for p in service["spec"]["ports"]}.get("http"), "http" in ports(policy["spec"]["ingress"]))
+        self.assertEqual(seen(), (False, False, None, False))
+        self.assertEqual(seen("coordinator.http.enabled=true", "coordinator.http.port=80"), (True, True, 80, True))
+
     def test_a_fleet_that_scales_itself_has_no_fixed_size(self):
         for name in ("autoscaling-hpa", "autoscaling-keda"):
             documents = render(CHART / f"examples/{name}.yaml")

@@ -42,7 +42,10 @@ std::string SourceFile(const std::string& path) {
 // What a service shows that has answered, refused and lost a replica.
 const std::string& Page() {
   static const std::string page = [] {
-    TestService service;
+    ServerOptions ports;
+    ports.http_listen = "127.0.0.1:0";
+    TestService service(ports);
+    EXPECT_TRUE(httplib::Client("http://" + service.server->http_address()).Get("/v1/models"));
     testing::ScriptedReplicaOptions options;
     options.dies_at_step = 4;
     auto replica = service.StartReplica(options);
