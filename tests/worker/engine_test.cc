@@ -267,7 +267,8 @@ TEST(RanksTest, EveryRankGetsTheSameResult) {
   for (const std::string& other : all) EXPECT_TRUE(other == all[0]);
 }
 
-// The largest difference between logits computed in `dtype` and in fp32. They have a standard deviation of about 3.
+// Root mean square of the difference between logits computed in `dtype` and in fp32. They have a standard deviation of about 3.
+// (The largest difference hangs on luck: between 0.8 and 1.4 in int8, by the number of ranks.)
 float ErrorOf(const std::string& dtype) {
   RankHarness exact(SourcePath("tests/goldens/models/tiny-bf16"), "fp32", Ranks());
   RankHarness rough(SourcePath("tests/goldens/models/tiny-bf16"), dtype, Ranks());
@@ -275,18 +276,23 @@ float ErrorOf(const std::string& dtype) {
   exact.Run(step);
   const auto reference = exact.Logits();
   rough.Run(step);
-  return LargestDifference(rough.Logits(), reference);
+  const auto logits = rough.Logits();
+  double squares = 0, count = 0;
+  for (size_t row = 0; row < logits.size(); ++row) {
+    for (size_t i = 0; i < logits[row].size(); ++i, ++count) squares += std::pow(logits[row][i] - reference[row][i], 2);
+  }
+  return static_cast<float>(std::sqrt(squares / count));
 }
 
 TEST(RanksTest, Bf16StaysNearFp32) {
   const float error = ErrorOf("bf16");
-  EXPECT_LT(error, 0.5f);  // A relative precision of 1/256.
+  EXPECT_LT(error, 0.08f);  // A relative precision of 1/256. Measured: 0.046 on 1 to 3 ranks.
   EXPECT_GT(error, 1e-4f) << "not computed in bf16 at all";
 }
 
 TEST(RanksTest, Int8StaysNearFp32) {
   const float error = ErrorOf("int8");
-  EXPECT_LT(error, 1.0f);  // Half a scale, 1/254 of the largest element, of weights and rows.
+  EXPECT_LT(error, 0.25f);  // Half a scale, 1/254 of the largest element, of weights and rows. Measured: 0.14 to 0.16.
   EXPECT_GT(error, ErrorOf("bf16")) << "not computed in int8 at all";
 }
 
