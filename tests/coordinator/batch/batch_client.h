@@ -28,12 +28,14 @@ class BatchClient {
     if (job != nullptr) *job = response.job();
     return status;
   }
-  // A job with seed 1 of these lines.
-  v1::BatchJob Create(const std::string& name, const std::string& lines, const std::string& output = "") {
+  // A job with seed 1 of these lines. steps: of each; 0: its default.
+  v1::BatchJob Create(const std::string& name, const std::string& lines, const std::string& output = "",
+                      int steps = 0) {
     v1::CreateBatchJobRequest request;
     request.mutable_job()->set_name(name);
     request.mutable_job()->set_seed(1);
     request.mutable_job()->set_output_path(output);
+    if (steps > 0) request.mutable_job()->mutable_default_options()->set_steps(steps);
     request.set_lines(lines);
     v1::BatchJob job;
     const grpc::Status status = Create(request, &job);

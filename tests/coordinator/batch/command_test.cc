@@ -40,6 +40,8 @@ class Command {
     std::vector<char*> argv;
     for (std::string& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
+    fs::remove(out_);  // An earlier command's: whoever waits for a line of this one must not see it.
+    fs::remove(err_);
     pid_ = fork();
     if (pid_ == 0) {
       unsetenv("UNMASK_SERVER");
