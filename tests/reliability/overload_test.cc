@@ -164,8 +164,12 @@ TEST(OverloadTest, FiveTimesTheCapacityIsRefusedAtOnceOrServedInTime) {
          capacity, 100 * goodput, good, late, refused.size(), Percentile(refused, 0.5), Percentile(refused, 0.99));
   EXPECT_FALSE(refused.empty()) << "that was no overload";
   EXPECT_GT(good, 0);
-  EXPECT_GE(goodput, LongForm() ? 0.8 : 0.4);
-  EXPECT_LE(late, good) << "what was accepted came too late";  // Without foresight: 8 in time, 801 late.
+  // Without foresight none was refused, 8 were in time and 801 late.
+  EXPECT_GT(static_cast<int>(refused.size()), late) << "what cannot be in time is to be refused";
+  if (LongForm()) {
+    EXPECT_GE(goodput, 0.8);
+    EXPECT_LE(late, good / 4) << "what was accepted came too late";
+  }
   EXPECT_LT(Percentile(refused, 0.5), Milliseconds(kDeadline) / 4) << "that was not at once";
   // Its queue is gone soon after.
   EXPECT_TRUE(testing::Eventually(seconds(10), [&] {
