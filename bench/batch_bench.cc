@@ -116,33 +116,53 @@ double Median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-int Run(int lines, int rounds, int at_a_time) {
-  std::string folder = std::filesystem::temp_directory_path() / "unmask-batch-bench-XXXXXX";
-  if (mkdtemp(folder.data()) == nullptr) Fail(folder);
-  ServerOptions options;
-  options.listen = options.fleet_listen = options.admin_listen = "127.0.0.1:0";
-  options.model.model_name = "bench";
-  options.store = folder;
-  auto server = Server::Start(options);
-  if (!server.ok()) Fail(std::string(server.status().message()));
-  InstantReplicaOptions slow;
-  slow.step_time = std::chrono::milliseconds(4);
-  slow.row_time = std::chrono::microseconds(20);
-  InstantReplica replica((*server)->fleet_address(), slow);
-  while (!(*server)->fleet().AnyReady()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  const auto channel = grpc::CreateChannel((*server)->grpc_address(), grpc::InsecureChannelCredentials());
-  const auto batch = v1::BatchService::NewStub(channel);
-  std::ofstream(folder + "/files/in.jsonl") << Lines(lines);
+// A service of its own for each measurement: batch work gives way for a minute after interactive requests.
+class Service {
+ public:
+  explicit Service(int lines) : folder_(std::filesystem::temp_directory_path() / "unmask-batch-bench-XXXXXX") {
+    if (mkdtemp(folder_.data()) == nullptr) Fail(folder_);
+    ServerOptions options;
+    options.listen = options.fleet_listen = options.admin_listen = "127.0.0.1:0";
+    options.model.model_name = "bench";
+    options.store = folder_;
+    auto server = Server::Start(options);
+    if (!server.ok()) Fail(std::string(server.status().message()));
+    server_ = *std::move(server);
+    InstantReplicaOptions slow;
+    slow.step_time = std::chrono::milliseconds(4);
+    slow.row_time = std::chrono::microseconds(20);
+    replica_ = std::make_unique<InstantReplica>(server_->fleet_address(), slow);
+    while (!server_->fleet().AnyReady()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    std::ofstream(folder_ + "/files/in.jsonl") << Lines(lines);
+  }
+  ~Service() {
+    server_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+  const std::string& address() const { return server_->grpc_address(); }
 
+ private:
+  std::string folder_;
+  std::unique_ptr<Server> server_;
+  std::unique_ptr<InstantReplica> replica_;
+};
+
+int Run(int lines, int rounds, int at_a_time) {
   std::vector<double> jobs;
   std::vector<double> calls;
   std::vector<double> ratios;
   std::vector<double> first_memory;
   for (int round = 0; round < rounds; ++round) {
     std::vector<double> memory;
-    jobs.push_back(Job(batch.get(), "in.jsonl", &memory));
+    {
+      const Service service(lines);
+      const auto stub =
+          v1::BatchService::NewStub(grpc::CreateChannel(service.address(), grpc::InsecureChannelCredentials()));
+      jobs.push_back(Job(stub.get(), "in.jsonl", &memory));
+    }
     if (round == 0) first_memory = memory;
-    calls.push_back(Calls((*server)->grpc_address(), lines, at_a_time));
+    const Service service(lines);
+    calls.push_back(Calls(service.address(), lines, at_a_time));
     ratios.push_back(jobs.back() / calls.back());
   }
   const nlohmann::json report = {{"lines", lines},
@@ -153,8 +173,6 @@ int Run(int lines, int rounds, int at_a_time) {
                                  {"ratios", ratios},
                                  {"resident_mb_by_tenth", first_memory}};
   std::cout << report.dump(2) << std::endl;
-  server->reset();
-  std::filesystem::remove_all(folder);
   return 0;
 }
 
