@@ -18,12 +18,25 @@ struct MethodScope {
 };
 
 inline constexpr MethodScope kMethodScopes[] = {
-    {"Generate", Scope::kInfer},       {"GenerateStream", Scope::kInfer}, {"Infill", Scope::kInfer},
-    {"InfillStream", Scope::kInfer},   {"Tokenize", Scope::kInfer},       {"Detokenize", Scope::kInfer},
-    {"GetModel", Scope::kInfer},       {"ListModels", Scope::kInfer},     {"UploadBatchInput", Scope::kBatch},
-    {"CreateBatchJob", Scope::kBatch}, {"GetBatchJob", Scope::kBatch},    {"ListBatchJobs", Scope::kBatch},
-    {"WatchBatchJob", Scope::kBatch},  {"PauseBatchJob", Scope::kBatch},  {"ResumeBatchJob", Scope::kBatch},
-    {"CancelBatchJob", Scope::kBatch}, {"DeleteBatchJob", Scope::kBatch}, {"ListBatchJobResults", Scope::kBatch},
+    {"Generate", Scope::kInfer},
+    {"GenerateStream", Scope::kInfer},
+    {"Infill", Scope::kInfer},
+    {"InfillStream", Scope::kInfer},
+    {"Score", Scope::kInfer},
+    {"Tokenize", Scope::kInfer},
+    {"Detokenize", Scope::kInfer},
+    {"GetModel", Scope::kInfer},
+    {"ListModels", Scope::kInfer},
+    {"UploadBatchInput", Scope::kBatch},
+    {"CreateBatchJob", Scope::kBatch},
+    {"GetBatchJob", Scope::kBatch},
+    {"ListBatchJobs", Scope::kBatch},
+    {"WatchBatchJob", Scope::kBatch},
+    {"PauseBatchJob", Scope::kBatch},
+    {"ResumeBatchJob", Scope::kBatch},
+    {"CancelBatchJob", Scope::kBatch},
+    {"DeleteBatchJob", Scope::kBatch},
+    {"ListBatchJobResults", Scope::kBatch},
     {"GetFleet", Scope::kAdmin},  // Hosts and process ids.
 };
 
