@@ -59,7 +59,7 @@ struct RowLayout {
   std::vector<Group> groups;
 };
 
-// What a sampled row proposes. Mirrors unmask.internal.v1.Sampling.
+// What a sampled row proposes. Mirrors unmask.internal.v1.Sampling, and one entry of Window.asked.
 struct SampleSpec {
   int32_t row = 0;                 // Of the hidden states given.
   int32_t unconditional_row = -1;  // Guidance: logits = u + (cfg_scale + 1) (c - u), u from this row; -1: none.
@@ -71,6 +71,7 @@ struct SampleSpec {
   absl::Span<const int32_t> suppressed;   // Ids with logit -inf before argmax and softmax.
   int32_t token_bound = 0;                // Ids >= this likewise; 0: none.
   absl::Span<const int32_t> unconfident;  // Ids with logit -inf in the confidence softmax alone.
+  int32_t asked = -1;                     // An id whose logit the record tells, as that softmax sees it; -1: none.
 };
 
 class Backend {

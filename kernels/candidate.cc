@@ -19,7 +19,8 @@ CandidateRecord EmptyCandidate() {
           .max = kNone,
           .sum = 0,
           .weighted = 0,
-          .second = kNone};
+          .second = kNone,
+          .asked = kNone};
 }
 
 CandidateRecord Merge(const CandidateRecord& lower_ids, const CandidateRecord& higher_ids) {
@@ -37,6 +38,7 @@ CandidateRecord Merge(const CandidateRecord& lower_ids, const CandidateRecord& h
   merged.sum = large.sum;
   merged.weighted = large.weighted;
   merged.second = std::max(large.second, small.max);
+  merged.asked = std::max(lower_ids.asked, higher_ids.asked);  // One range at the most has it.
   if (small.max > kNone) {
     const float shift = small.max - large.max;
     const float scale = std::exp(shift);
@@ -48,13 +50,18 @@ CandidateRecord Merge(const CandidateRecord& lower_ids, const CandidateRecord& h
 }
 
 CandidateFigures Figures(const CandidateRecord& record) {
-  CandidateFigures figures{
-      .token = record.token, .confidence = 0, .margin = 0, .entropy = 0, .not_finite = record.not_finite != 0};
+  CandidateFigures figures{.token = record.token,
+                           .confidence = 0,
+                           .margin = 0,
+                           .entropy = 0,
+                           .log_probability = kNone,
+                           .not_finite = record.not_finite != 0};
   if (record.sum > 0) {
     figures.confidence = std::exp(record.logit - record.max) / record.sum;
     figures.margin = (1.0f - std::exp(record.second - record.max)) / record.sum;
     // Rounding may leave a certain token a little below 0.
     figures.entropy = std::max(0.0f, std::log(record.sum) - record.weighted / record.sum);
+    figures.log_probability = record.asked - record.max - std::log(record.sum);
   }
   return figures;
 }

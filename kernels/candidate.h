@@ -18,18 +18,20 @@ struct CandidateRecord {
   float sum;       // Sum of e^(l-m).
   float weighted;  // Sum of (l-m) e^(l-m).
   float second;    // Second largest logit (equal to max on a tie); -inf: none.
+  float asked;     // Logit of SampleSpec.asked; -inf: it is not among these ids, takes no part, or none was asked for.
 };
 
 // The record of no ids: Merge with it changes nothing.
 CandidateRecord EmptyCandidate();
 CandidateRecord Merge(const CandidateRecord& lower_ids, const CandidateRecord& higher_ids);
 
-// What a record says once all ranges are merged. All 0 where no id takes part in the softmax.
+// What a record says once all ranges are merged. All 0 where no id takes part in the softmax, but for -inf.
 struct CandidateFigures {
   int32_t token;
-  float confidence;  // e^(logit - max) / sum
-  float margin;      // Largest minus second largest probability.
-  float entropy;     // ln(sum) - weighted / sum, nats
+  float confidence;       // e^(logit - max) / sum
+  float margin;           // Largest minus second largest probability.
+  float entropy;          // ln(sum) - weighted / sum, nats
+  float log_probability;  // Of the id that was asked for: asked - max - ln(sum); -inf where there is none.
   bool not_finite;
 };
 CandidateFigures Figures(const CandidateRecord& record);

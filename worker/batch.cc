@@ -53,6 +53,7 @@ void AppendWindow(const Window& window, KvEntry* entry, Batch* batch) {
     spec.suppressed = absl::MakeConstSpan(sampling.suppressed().data(), sampling.suppressed_size());
     spec.token_bound = sampling.token_bound();
     spec.unconfident = absl::MakeConstSpan(sampling.unconfident().data(), sampling.unconfident_size());
+    if (window.asked_size() > 0) spec.asked = window.asked(i);
     batch->specs.push_back(spec);
   }
 }

@@ -19,7 +19,8 @@ using internal::v1::StepResult;
 using internal::v1::Window;
 
 // The candidates of one window, from the records of its sampled positions.
-Candidates ToCandidates(const Sampling& sampling, absl::Span<const CandidateRecord> records) {
+Candidates ToCandidates(const Window& window, absl::Span<const CandidateRecord> records) {
+  const Sampling& sampling = window.sampling();
   Candidates candidates;
   for (const CandidateRecord& record : records) {
     const CandidateFigures figures = Figures(record);
@@ -27,6 +28,7 @@ Candidates ToCandidates(const Sampling& sampling, absl::Span<const CandidateReco
     candidates.add_confidences(figures.confidence);
     if (sampling.margin()) candidates.add_margins(figures.margin);
     if (sampling.entropy()) candidates.add_entropies(figures.entropy);
+    if (window.asked_size() > 0) candidates.add_log_probabilities(figures.log_probability);
     if (figures.not_finite) candidates.set_not_finite(true);
   }
   return candidates;
@@ -56,7 +58,7 @@ absl::StatusOr<StepResult> Engine::Run(const Step& step) {
 
   absl::Span<const CandidateRecord> rest = records;
   for (const Window& window : step.windows()) {
-    *result.add_candidates() = ToCandidates(window.sampling(), rest.first(window.sample_size()));
+    *result.add_candidates() = ToCandidates(window, rest.first(window.sample_size()));
     rest.remove_prefix(window.sample_size());
   }
   const auto elapsed = std::chrono::steady_clock::now() - begin;

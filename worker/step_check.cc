@@ -92,6 +92,10 @@ absl::Status CheckWindow(const Window& window, const StepLimits& limits, const K
     return Broken("cfg_scale ", window.cfg_scale(), " is not a finite number >= 0");
   }
   UNMASK_RETURN_IF_ERROR(CheckSample(window, end));
+  if (window.asked_size() != 0 && window.asked_size() != window.sample_size()) {
+    return Broken("asked has ", window.asked_size(), " entries, not 0 or ", window.sample_size());
+  }
+  UNMASK_RETURN_IF_ERROR(CheckEach("asked", window.asked(), 0, limits.embedding_size - 1));
   UNMASK_RETURN_IF_ERROR(CheckSampling(window.sampling(), limits));
   return CheckKv(window, end, entry);
 }

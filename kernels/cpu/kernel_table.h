@@ -51,6 +51,7 @@ struct ScanTask {
   int32_t token_bound;  // 0: none.
   const int32_t* unconfident;
   int64_t unconfident_count;
+  int32_t asked;  // -1: none.
 };
 
 // out[r][j] = sum_i in[r][i] * weight[i][j] for `rows` rows and one panel of columns; the weight as PackPanel made it.

@@ -58,6 +58,7 @@ ScanTask Describe(const SampleSpec& spec) {
   task.token_bound = spec.token_bound;
   task.unconfident = spec.unconfident.data();
   task.unconfident_count = static_cast<int64_t>(spec.unconfident.size());
+  task.asked = spec.asked;
   return task;
 }
 

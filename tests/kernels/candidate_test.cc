@@ -112,12 +112,23 @@ TEST(CandidateTest, FiguresAreTheSoftmaxs) {
   }
 }
 
+TEST(CandidateTest, TheOneRangeThatHasTheAskedIdTells) {
+  const std::vector<float> logits = RandomLogits(4, 12);
+  double total = 0;
+  for (const float logit : logits) total += std::exp(logit);
+  CandidateRecord low = Record(logits, 0, 5), high = Record(logits, 5, 12);
+  EXPECT_EQ(Figures(Merge(low, high)).log_probability, kNone) << "none asked for";
+  (logits[2] > logits[8] ? high : low).asked = logits[logits[2] > logits[8] ? 8 : 2];
+  EXPECT_NEAR(Figures(Merge(low, high)).log_probability, std::min(logits[2], logits[8]) - std::log(total), 1e-5);
+}
+
 TEST(CandidateTest, FiguresOfNothingAreZero) {
   const CandidateFigures figures = Figures(EmptyCandidate());
   EXPECT_EQ(figures.token, -1);
   EXPECT_EQ(figures.confidence, 0);
   EXPECT_EQ(figures.margin, 0);
   EXPECT_EQ(figures.entropy, 0);
+  EXPECT_EQ(figures.log_probability, kNone);
 }
 
 TEST(CandidateTest, AnUnconfidentProposalHasConfidenceZero) {

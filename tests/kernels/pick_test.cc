@@ -19,6 +19,7 @@ struct Expected {
   int token = -1;
   float score = kNone;
   double confidence = 0, margin = 0, entropy = 0;
+  double log_probability = kNone;
 };
 
 bool Contains(absl::Span<const int32_t> ids, int id) { return std::find(ids.begin(), ids.end(), id) != ids.end(); }
@@ -31,7 +32,7 @@ Expected Reference(const Matrix& hidden, const Matrix& head, int first_token, co
   };
   Expected expected;
   std::vector<double> softmax;
-  double proposed = kNone;
+  double proposed = kNone, asked = kNone;
   for (int64_t output = 0; output < head.tensor().rows; ++output) {
     const int id = first_token + static_cast<int>(output);
     float l = logit(spec.row, output);
@@ -42,6 +43,7 @@ Expected Reference(const Matrix& hidden, const Matrix& head, int first_token, co
     if (Contains(spec.suppressed, id) || (spec.token_bound > 0 && id >= spec.token_bound)) continue;
     const bool confident = !Contains(spec.unconfident, id);
     if (confident) softmax.push_back(l);
+    if (confident && id == spec.asked) asked = l;
     float score = l;
     if (spec.temperature > 0)
       score = l / spec.temperature + ScalarGumbel(spec.seed, spec.noise_step, spec.position, id);
@@ -52,6 +54,7 @@ Expected Reference(const Matrix& hidden, const Matrix& head, int first_token, co
   double total = 0;
   for (const double l : softmax) total += std::exp(l - softmax[0]);
   expected.confidence = std::exp(proposed - softmax[0]) / total;
+  expected.log_probability = asked - softmax[0] - std::log(total);
   expected.margin = (1 - (softmax.size() > 1 ? std::exp(softmax[1] - softmax[0]) : 0)) / total;
   for (const double l : softmax) {
     const double p = std::exp(l - softmax[0]) / total;
@@ -69,6 +72,11 @@ void ExpectRecord(const CandidateRecord& record, const Expected& expected) {
   EXPECT_NEAR(figures.confidence, expected.confidence, 1e-4 * expected.confidence);
   EXPECT_NEAR(figures.margin, expected.margin, 1e-4);
   EXPECT_NEAR(figures.entropy, expected.entropy, 1e-4 * (1 + expected.entropy));
+  if (std::isinf(expected.log_probability)) {
+    EXPECT_EQ(figures.log_probability, kNone);
+  } else {
+    EXPECT_NEAR(figures.log_probability, expected.log_probability, 1e-5 * (1 - expected.log_probability));
+  }
 }
 
 class PickTest : public ::testing::TestWithParam<Machine> {};
@@ -91,9 +99,15 @@ TEST_P(PickTest, EveryCombinationOfOptionsIsItsDefinition) {
       (row % 2 ? suppressed : unconfident).push_back(best);
     }
     std::vector<SampleSpec> specs;
+    int finite = 0;  // Log-probabilities.
     for (int options = 0; options < 64; ++options) {
       SampleSpec spec;
       spec.row = options % 8;
+      // Any id, also the best one of the row, which options may forbid; one of another rank; none.
+      spec.asked = options % 7 == 0   ? Reference(hidden, head, first_token, {.row = spec.row}).token
+                   : options % 7 == 1 ? first_token + vocabulary
+                   : options % 7 == 2 ? -1
+                                      : first_token + options * 131 % vocabulary;
       if (options & 1) spec.suppressed = suppressed;
       if (options & 2) spec.unconfident = unconfident;
       if (options & 4) spec.token_bound = first_token + (vocabulary + 1) / 2;
@@ -107,8 +121,12 @@ TEST_P(PickTest, EveryCombinationOfOptionsIsItsDefinition) {
     ASSERT_EQ(backend->Synchronize(), absl::OkStatus());
     for (size_t i = 0; i < specs.size(); ++i) {
       SCOPED_TRACE(::testing::Message() << "vocabulary " << vocabulary << " options " << i);
-      ExpectRecord(records[i], Reference(hidden, head, first_token, specs[i]));
+      const Expected expected = Reference(hidden, head, first_token, specs[i]);
+      ExpectRecord(records[i], expected);
+      finite += std::isfinite(expected.log_probability);
     }
+    EXPECT_GT(finite, 10);
+    EXPECT_LT(finite, 54);
   }
 }
 
@@ -120,6 +138,7 @@ TEST_P(PickTest, RanksMergeToTheWhole) {
   std::vector<SampleSpec> specs(3);
   for (int i = 0; i < 3; ++i) specs[i].row = i;
   specs[2].temperature = 1, specs[2].seed = 5;
+  specs[0].asked = 776, specs[1].asked = 259, specs[2].asked = 0;
   std::vector<CandidateRecord> merged(3, EmptyCandidate());
   for (const auto& [begin, end] : std::vector<std::pair<int, int>>{{0, 259}, {259, 518}, {518, 777}}) {
     const auto packed = backend->Pack({head.tensor().Rows(begin, end)});

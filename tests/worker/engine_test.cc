@@ -227,6 +227,28 @@ TEST(WindowTest, GuidanceCombinesTwoBranchesWithTheirOwnKeys) {
   }
 }
 
+TEST(WindowTest, AskedIdsHaveTheirLogProbabilities) {
+  RankHarness rank(TinyGqa(), "fp32", Ranks());
+  const auto canvas = RandomTokens(7, 24, 480);
+  Window window = PartWindow(1, canvas, 0, 24);
+  const auto asked = RandomTokens(8, 24, 500);  // All over the ranks' ids.
+  window.mutable_asked()->Add(asked.begin(), asked.end());
+  const Candidates candidates = rank.Run(StepOf({window, FullWindow(2, canvas)})).candidates(0);
+  const auto logits = rank.Logits();
+  ASSERT_EQ(candidates.log_probabilities_size(), 24);
+  for (int row = 0; row < 24; ++row) {
+    double sum = 0;
+    for (const float logit : logits[row]) sum += std::exp(static_cast<double>(logit));
+    const double expected = logits[row][asked[row]] - std::log(sum);
+    EXPECT_NEAR(candidates.log_probabilities(row), expected, 1e-5 * (1 - expected));
+  }
+  // Nobody pays who does not ask, and the rest is as without.
+  EXPECT_EQ(rank.Run(StepOf({FullWindow(3, canvas)})).candidates(0).log_probabilities_size(), 0);
+  Candidates without = candidates;
+  without.clear_log_probabilities();
+  EXPECT_EQ(Bits(without), Bits(rank.Run(StepOf({FullWindow(3, canvas)})).candidates(0)));
+}
+
 // --- Ranks
 // --------------------------------------------------------------------------------------------------------------
 
@@ -267,8 +289,8 @@ TEST(RanksTest, EveryRankGetsTheSameResult) {
   for (const std::string& other : all) EXPECT_TRUE(other == all[0]);
 }
 
-// Root mean square of the difference between logits computed in `dtype` and in fp32. They have a standard deviation of about 3.
-// (The largest difference hangs on luck: between 0.8 and 1.4 in int8, by the number of ranks.)
+// Root mean square of the difference between logits computed in `dtype` and in fp32. They have a standard deviation of
+// about 3. (The largest difference hangs on luck: between 0.8 and 1.4 in int8, by the number of ranks.)
 float ErrorOf(const std::string& dtype) {
   RankHarness exact(SourcePath("tests/goldens/models/tiny-bf16"), "fp32", Ranks());
   RankHarness rough(SourcePath("tests/goldens/models/tiny-bf16"), dtype, Ranks());
@@ -370,6 +392,12 @@ INSTANTIATE_TEST_SUITE_P(
                 "suppressed[0] 500"},
         BadStep{"Unconfident", [](Step* s) { s->mutable_windows(0)->mutable_sampling()->add_unconfident(-1); },
                 "unconfident[0] -1"},
+        BadStep{"HalfAsked", [](Step* s) { s->mutable_windows(0)->add_asked(1); }, "asked has 1 entries, not 0 or 20"},
+        BadStep{"AskedTooLarge",
+                [](Step* s) {
+                  for (int i = 0; i < 20; ++i) s->mutable_windows(0)->add_asked(i == 3 ? 500 : 1);
+                },
+                "asked[3] 500 is not in [0, 499]"},
         BadStep{"TwiceInAStep", [](Step* s) { *s->add_windows() = Window(s->windows(0)); }, "sequence 1 appears twice"},
         BadStep{"Gap",
                 [](Step* s) {

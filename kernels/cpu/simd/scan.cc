@@ -105,6 +105,8 @@ void Scan(const ScanTask& whole, CandidateRecord* record) {
   record->token = best < 0 ? -1 : task.first_id + static_cast<int32_t>(best);
   Forbid(task, task.unconfident, task.unconfident_count);
   record->logit = best < 0 ? -kInfinity : task.logits[best];
+  const int64_t asked = int64_t{task.asked} - task.first_id;
+  record->asked = task.asked >= 0 && asked >= 0 && asked < task.count ? task.logits[asked] : -kInfinity;
   FindLargestTwo(task, &record->max, &record->second);
   F32 sum{}, weighted{};
   if (record->max > -kInfinity) {
