@@ -56,6 +56,7 @@ constexpr OptionHelp kOptionHelp[] = {
     {"confidence_eos_eot_inf", "Reveal the ends of sequence and turn last"},
     {"stop", "End the text before this string; may be repeated"},
     {"reference_parity", "LLaDA's released code to the letter"},
+    {"deadline_policy", "fit: as many steps, up to --steps, as are over within --timeout (none)"},
 };
 
 // Adds the flag of one field, whose value goes straight into the proto.

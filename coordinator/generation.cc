@@ -42,6 +42,10 @@ absl::Status Generation::SubmitParsed(Request request, Parse parse, bool events,
   request.set_request_id(names_.request_id);
   UNMASK_ASSIGN_OR_RETURN(const std::shared_ptr<const ServedModel> model, door_.Enter());
   UNMASK_ASSIGN_OR_RETURN(SequenceSpec spec, parse(request, model, RandomWord()));
+  if (spec.options.deadline_policy() == v1::DEADLINE_POLICY_FIT) {
+    // Where not even one step a block is in time, the fleet refuses the request as it is.
+    if (const int32_t steps = fleet_.StepsWithin(spec, time_left); steps > 0) spec.options.set_steps(steps);
+  }
   spec.events = events;
   if (events) stream_->OnEvents({AcceptedEvent(spec)});
   sequence_id_ = fleet_.NextSequenceId();

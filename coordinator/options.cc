@@ -91,6 +91,14 @@ absl::Status ResolveRest(const ServedModel& model, bool infill, uint64_t drawn_s
     return Invalid("cache", absl::StrCat("cache ", static_cast<int>(options->cache()), " is no policy; the last is ",
                                          static_cast<int>(v1::Cache_MAX)));
   }
+  if (options->deadline_policy() == v1::DEADLINE_POLICY_UNSPECIFIED) {
+    options->set_deadline_policy(v1::DEADLINE_POLICY_NONE);
+  }
+  if (!v1::DeadlinePolicy_IsValid(options->deadline_policy())) {
+    return Invalid("deadline_policy",
+                   absl::StrCat("deadline_policy ", static_cast<int>(options->deadline_policy()),
+                                " is no policy; the last is ", static_cast<int>(v1::DeadlinePolicy_MAX)));
+  }
   UNMASK_RETURN_IF_ERROR(CheckFloat("temperature", options->temperature(), 0, HUGE_VALF));
   UNMASK_RETURN_IF_ERROR(CheckFloat("cfg_scale", options->cfg_scale(), 0, HUGE_VALF));
   UNMASK_RETURN_IF_ERROR(CheckStops(*options, model, infill));

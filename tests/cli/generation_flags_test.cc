@@ -72,6 +72,8 @@ TEST(GenerationFlagsTest, EveryFlagReachesItsField) {
                                        "--stop",
                                        "b c",
                                        "--reference-parity",
+                                       "--deadline-policy",
+                                       "fit",
                                        "--priority",
                                        "batch",
                                        "--timeout",
@@ -92,6 +94,7 @@ TEST(GenerationFlagsTest, EveryFlagReachesItsField) {
   EXPECT_TRUE(o.confidence_eos_eot_inf());
   EXPECT_THAT(o.stop(), testing::ElementsAre("a", "b c"));
   EXPECT_TRUE(o.reference_parity());
+  EXPECT_EQ(o.deadline_policy(), v1::DEADLINE_POLICY_FIT);
   EXPECT_EQ(flags.priority, v1::PRIORITY_BATCH);
   EXPECT_EQ(flags.timeout_s, 2.5);
 }

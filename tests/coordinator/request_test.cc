@@ -44,6 +44,7 @@ TEST(RequestTest, DefaultsAreTheContracts) {
   EXPECT_EQ(options.remasking(), v1::REMASKING_LOW_CONFIDENCE);
   EXPECT_EQ(options.cache(), v1::CACHE_NONE);
   EXPECT_EQ(options.seed(), 42);
+  EXPECT_EQ(options.deadline_policy(), v1::DEADLINE_POLICY_NONE);
   for (int i = 0; i < options.GetDescriptor()->field_count(); ++i) {
     const auto* field = options.GetDescriptor()->field(i);
     const bool knob = field->name() == "threshold" || field->name() == "factor" || field->name() == "entropy_bound";
@@ -121,6 +122,9 @@ TEST(RequestTest, EachBadFieldIsNamedWithValueAndBound) {
        "OPTION_INVALID", "options.remasking", "77"},
       {"cache", [](auto* r) { r->mutable_options()->set_cache(static_cast<v1::Cache>(9)); }, "OPTION_INVALID",
        "options.cache", "9"},
+      {"deadline policy",
+       [](auto* r) { r->mutable_options()->set_deadline_policy(static_cast<v1::DeadlinePolicy>(7)); }, "OPTION_INVALID",
+       "options.deadline_policy", "deadline_policy 7 is no policy; the last is 2"},
       {"threshold alone", [](auto* r) { r->mutable_options()->set_threshold(0.5f); }, "OPTION_INVALID",
        "options.threshold", "REMASKING_CONFIDENCE_THRESHOLD"},
       {"factor alone", [](auto* r) { r->mutable_options()->set_factor(0.5f); }, "OPTION_INVALID", "options.factor",

@@ -174,6 +174,50 @@ TEST(ServicesGenerationTest, APassedDeadlineFreesTheSequence) {
   EXPECT_TRUE(Eventually([&] { return service.server->fleet().open_sequences() == 0 && service.server->idle(); }));
 }
 
+// How exactly the steps are chosen, under load and noise, is load_test's.
+TEST(ServicesGenerationTest, StepsAreFittedToTheDeadlineOnRequest) {
+  TestService service;
+  testing::ScriptedReplicaOptions options;
+  options.step_time = std::chrono::milliseconds(20);
+  const auto replica = service.StartReplica(options);
+  v1::GenerateResponse response;
+  ASSERT_TRUE(service.Generate(TinyRequest(16, 8), &response).ok()) << "steps are measured";
+  EXPECT_EQ(response.options().deadline_policy(), v1::DEADLINE_POLICY_NONE);
+  const auto within = [&](std::chrono::milliseconds deadline, const v1::GenerateRequest& request) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + deadline);
+    response.Clear();
+    return service.inference->Generate(&context, request, &response);
+  };
+  v1::GenerateRequest request = TinyRequest(64, 32);
+  const std::chrono::milliseconds deadline(1000);  // 64 steps take 1280 ms at least.
+  EXPECT_EQ(within(deadline, request).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  request.mutable_options()->set_deadline_policy(v1::DEADLINE_POLICY_FIT);
+  const grpc::Status fitted = within(deadline, request);
+  ASSERT_TRUE(fitted.ok()) << fitted.error_message();
+  EXPECT_EQ(response.options().deadline_policy(), v1::DEADLINE_POLICY_FIT);
+  const int32_t steps = response.options().steps();
+  EXPECT_LT(steps, 50);
+  EXPECT_GE(steps, 10);
+  EXPECT_EQ(steps % 2, 0) << "the same number for both blocks";
+  EXPECT_EQ(response.usage().steps(), steps);
+  EXPECT_EQ(response.token_ids_size(), 64);
+
+  // The text is the one of so many steps, whoever chose them.
+  const v1::GenerateResponse chosen = Essence(response);
+  v1::GenerateRequest same = TinyRequest(64, 32);
+  same.mutable_options()->set_steps(steps);
+  ASSERT_TRUE(service.Generate(same, &response).ok());
+  EXPECT_THAT(response.token_ids(), ElementsAreArray(chosen.token_ids()));
+
+  EXPECT_EQ(within(std::chrono::milliseconds(30), request).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED)
+      << "not even a step a block is in time";
+  v1::GenerateRequest small = TinyRequest(8, 8);
+  small.mutable_options()->set_deadline_policy(v1::DEADLINE_POLICY_FIT);
+  ASSERT_TRUE(within(std::chrono::seconds(30), small).ok());
+  EXPECT_EQ(response.usage().steps(), 8) << "no more than asked for";
+}
+
 TEST(ServicesGenerationTest, BeforeTheFirstReplicaTheModelIsLoading) {
   TestService service;
   v1::GenerateResponse response;
