@@ -13,7 +13,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "base/exit_codes.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -35,7 +34,7 @@ Supervisor::Supervisor(EventLoop* loop, const RuntimeDirectory* runtime, Supervi
       runtime_(runtime),
       options_(std::move(options)),
       backoff_(options_.backoff),
-      random_(static_cast<unsigned>(absl::ToUnixNanos(absl::Now()) ^ getpid())) {}
+      random_(std::random_device()()) {}
 
 Supervisor::~Supervisor() {
   for (const auto& timer : {timer_, life_timer_}) {
@@ -58,7 +57,7 @@ void Supervisor::Launch() {
   const std::string life = absl::StrCat("/", options_.name, ".", incarnation_.restarts);
   incarnation_.directory = runtime_->path() + life;
   incarnation_.shared_memory = runtime_->shared_memory() + life;
-  incarnation_.life_file = incarnation_.directory + "/life";
+  incarnation_.life_file = incarnation_.shared_memory + "/life";  // A busy disk is no death.
   for (const std::string& folder : {incarnation_.directory, incarnation_.shared_memory}) {
     if (mkdir(folder.c_str(), 0700) == 0 || errno == EEXIST) continue;
     return End(kExitConfig, std::string(absl::ErrnoToStatus(errno, folder).message()));
@@ -87,6 +86,7 @@ void Supervisor::Launch() {
   loop_->OnExit(pid_, [this](int wait_status) { Exited(wait_status); });
   if (!options_.life_signs.has_value()) return;
   life_sign_.clear();
+  life_stage_.clear();
   silent_checks_ = 0;
   life_timer_ = loop_->After(kLifeCheck, [this] { CheckLife(); });
 }
@@ -101,6 +101,7 @@ bool Supervisor::ReadLifeSign() {
   uint64_t beats = 0;
   uint64_t steps = 0;
   if (words >> beats >> steps && steps > 0) fruitful_ = true;
+  words >> life_stage_;
   return true;
 }
 
@@ -108,12 +109,15 @@ bool Supervisor::ReadLifeSign() {
 // silent.
 void Supervisor::CheckLife() {
   life_timer_.reset();
-  silent_checks_ = ReadLifeSign() ? 0 : silent_checks_ + 1;
+  silent_checks_ = ReadLifeSign() && !over() ? 0 : silent_checks_ + 1;
   const LifeSigns& signs = *options_.life_signs;
-  const absl::Duration limit = life_sign_.empty() ? signs.first : signs.silence;
+  const absl::Duration limit = over() ? signs.leaving : life_sign_.empty() ? signs.first : signs.silence;
   if (silent_checks_ * kLifeCheck > limit) {
-    return Restart(absl::StrCat("it has shown no sign of life for ", absl::FormatDuration(limit)));
+    const absl::string_view reason =
+        over() ? "it is over, and has not ended after " : "it has shown no sign of life for ";
+    return Restart(absl::StrCat(reason, absl::FormatDuration(limit)));
   }
+  if (stopping_ && !life_sign_.empty() && life_stage_ == "serving") SendSigterm();
   life_timer_ = loop_->After(kLifeCheck, [this] { CheckLife(); });
 }
 
@@ -178,7 +182,7 @@ void Supervisor::Exited(int wait_status) {
     timer->reset();
   }
 
-  const int exit_code = ExitCodeFromWait(wait_status);
+  const int exit_code = stopping_ && over() ? kExitOk : ExitCodeFromWait(wait_status);
   const std::string how = DescribeWait(wait_status);
   if (stopping_ || NeverAgain(exit_code)) {
     return End(exit_code, !last_error_.empty() ? last_error_ : !last_line_.empty() ? last_line_ : how);
@@ -192,14 +196,18 @@ void Supervisor::Exited(int wait_status) {
   timer_ = loop_->After(wait, [this] { Launch(); });
 }
 
+void Supervisor::SendSigterm() {
+  const pid_t rank_zero = FindRankZero(incarnation_.directory);
+  kill(rank_zero > 0 ? rank_zero : pid_, SIGTERM);
+}
+
 void Supervisor::Stop(absl::Duration grace) {
   stopping_ = true;
   if (state_ == State::kEnded) return;
   if (timer_.has_value()) loop_->Cancel(*timer_);
   timer_.reset();
   if (state_ != State::kRunning) return End(kExitOk, "stopped while it was down");
-  const pid_t rank_zero = FindRankZero(incarnation_.directory);
-  kill(rank_zero > 0 ? rank_zero : pid_, SIGTERM);
+  SendSigterm();
   if (grace == absl::InfiniteDuration()) return;
   timer_ = loop_->After(grace, [this] {
     timer_.reset();

@@ -39,11 +39,14 @@ struct Ending {
   bool unasked = false;  // It ended by itself, and another start would be no better.
 };
 
-// How a program that hangs is told from one that works: it changes the life file each second. ("BEATS STEPS"; steps >
-// 0: this life has done what it is for, and however it ends, the next one begins as if it were the second.)
+// How a program that hangs is told from one that works: it changes the life file each second, "BEATS STEPS STAGE".
+//   STEPS > 0: this life has done what it is for, and however it ends, the next one begins as if it were the second.
+//   STAGE, once it was asked to end: "draining", it has heard so; "over", nothing is left to do: whatever becomes of
+//   its processes now, it has ended well.
 struct LifeSigns {
   absl::Duration first = absl::Minutes(2);     // The first one may take: processes on other hosts have to be started.
   absl::Duration silence = absl::Seconds(10);  // Then. A life that is silent for longer is killed.
+  absl::Duration leaving = absl::Seconds(5);   // From "over" to its end; then it is killed too.
 };
 
 struct SupervisorOptions {
@@ -65,8 +68,9 @@ class Supervisor {
 
   void Start();
 
-  // SIGTERM, to rank 0 where the program is mpirun (which would kill its ranks), and SIGKILL for all of them after
-  // `grace`. May be called again with a shorter grace. on_ended follows, from within where nothing runs.
+  // SIGTERM, to rank 0 where the program is mpirun (which would kill its ranks), again each second until its life file
+  // says that it was heard; and SIGKILL for all of them after `grace`. May be called again with a shorter grace.
+  // on_ended follows, from within where nothing runs.
   void Stop(absl::Duration grace);
 
   // Kills this life and lets the next begin: for a program that lives but does not answer.
@@ -85,8 +89,10 @@ class Supervisor {
   void TakeLine(absl::string_view line);
   void Exited(int wait_status);
   void Sweep();
+  void SendSigterm();
   void End(int exit_code, const std::string& message);
   bool ReadLifeSign();
+  bool over() const { return life_stage_ == "over"; }
   void CheckLife();
 
   EventLoop* const loop_;
@@ -108,6 +114,7 @@ class Supervisor {
   std::optional<EventLoop::Timer> timer_;  // Of the next start, or of the end of grace.
   std::optional<EventLoop::Timer> life_timer_;
   std::string life_sign_;  // The last one read; empty: none yet.
+  std::string life_stage_;
   int silent_checks_ = 0;  // Since it changed.
 };
 

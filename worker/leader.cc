@@ -192,7 +192,11 @@ void Leader::Connect() {
     context_ = nullptr;
     attached_ = false;
     heard_.clear();  // Steps of a connection that is gone.
-    if (!ended_) LogWarning("the coordinator at ", options_.coordinator, " is gone: ", status.error_message());
+    if (drain_until_.has_value() && status.ok()) {
+      LogInfo("drained");
+    } else if (!ended_) {
+      LogWarning("the coordinator at ", options_.coordinator, " is gone: ", status.error_message());
+    }
   }
   if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) EndIfStuck();
 }

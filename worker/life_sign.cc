@@ -44,15 +44,23 @@ void LifeSign::StepAnswered() {
   if (++steps_ == 1) wake_.SignalAll();
 }
 
+void LifeSign::Say(const char* stage) {
+  MutexLock lock(&mutex_);
+  stage_ = stage;
+  wake_.SignalAll();
+}
+
 void LifeSign::Beat() {
   MutexLock lock(&mutex_);
-  for (uint64_t beats = 1; !ended_; ++beats) {
+  for (uint64_t beats = 1;; ++beats) {
     // Of one length, so that each write covers the one before.
-    const std::string line = absl::StrFormat("%020d %020d\n", beats, steps_);
+    const std::string line = absl::StrFormat("%020d %020d %-8s\n", beats, steps_, stage_);
     [[maybe_unused]] const ssize_t written = pwrite(file_, line.data(), line.size(), 0);
+    if (ended_) return;  // Those were its last words.
     const uint64_t told = steps_;
+    const char* const said = stage_;
     const auto next = std::chrono::steady_clock::now() + kInterval;
-    while (!ended_ && (steps_ == 0 || told > 0) && std::chrono::steady_clock::now() < next) {
+    while (!ended_ && stage_ == said && (steps_ == 0 || told > 0) && std::chrono::steady_clock::now() < next) {
       wake_.WaitUntil(&mutex_, next);
     }
   }

@@ -141,19 +141,24 @@ internal::v1::ReplicaDescription Describe(const Flags& flags, const Rank& rank) 
 // Rank 0 connects before it loads, so that the coordinator can tell how far it is.
 absl::Status Lead(const Flags& flags, const sigset_t& signals, LifeSign* life, Rank* rank, Communicator* ranks) {
   Leader leader(flags.leader, Describe(flags, *rank));
-  const EndSignal end_signal(signals, [&leader] { leader.Drain(); });
+  const EndSignal end_signal(signals, [&leader, life] {
+    life->Draining();
+    leader.Drain();
+  });
   UNMASK_RETURN_IF_ERROR(rank->Load([&leader](int64_t done, int64_t total) {
     leader.SetLoading(done, total);
     return leader.draining() ? absl::CancelledError("asked to end") : absl::OkStatus();
   }));
   leader.SetReady(rank->ready());
   LogInfo("ready: ", rank->ready().numerics(), ", K/V for ", rank->ready().kv_positions(), " positions");
-  return LeadRanks([&leader] { return leader.Next(); },
-                   [&leader, life](const internal::v1::StepResult& result) {
-                     leader.Send(result);
-                     life->StepAnswered();
-                   },
-                   rank->engine(), ranks);
+  UNMASK_RETURN_IF_ERROR(LeadRanks([&leader] { return leader.Next(); },
+                                   [&leader, life](const internal::v1::StepResult& result) {
+                                     leader.Send(result);
+                                     life->StepAnswered();
+                                   },
+                                   rank->engine(), ranks));
+  life->Over();
+  return absl::OkStatus();
 }
 
 absl::Status Serve(const Flags& flags, const sigset_t& signals, Communicator* ranks) {

@@ -88,7 +88,7 @@ TEST_F(SupervisorTest, LinesArriveWholeAndTheLastNeedsNoNewline) {
 }
 
 TEST_F(SupervisorTest, AProcessInASessionOfItsOwnDoesNotOutliveItsProgram) {
-  SupervisedScript script("test $LIFE -lt 1 || exit 78; setsid sleep 1000 & echo started; sleep 0.3; exit 1");
+  SupervisedScript script("test $LIFE -lt 1 || exit 78; setsid sleep 1000 & echo started; sleep 1; exit 1");
   pid_t straggler = 0;
   script.When([&] { return script.lines.size() == 1; },
               [&] {
@@ -171,6 +171,37 @@ TEST_F(SupervisorTest, AProgramThatNeverShowsALifeIsReplacedLater) {
   script.supervisor.Start();
   ASSERT_TRUE(script.RunToEnd());
   EXPECT_THAT(script.lives, SizeIs(2));
+}
+
+// What a drained replica's processes do after their last step costs nobody anything: a hang there is no failure.
+TEST_F(SupervisorTest, WhatIsOverHasEndedWellThoughItHasToBeKilled) {
+  const auto stop = [](const std::string& last_stage) {
+    SupervisedScript script("trap 'echo 2 1 " + last_stage +
+                                " > $LIFE_FILE' TERM; echo 1 1 serving > $LIFE_FILE; echo up; " +
+                                "while :; do sleep 0.05; done",
+                            LifeSigns{.silence = absl::Seconds(3), .leaving = absl::Seconds(1)});
+    script.When([&] { return !script.lines.empty(); }, [&] { script.supervisor.Stop(absl::Seconds(60)); });
+    script.supervisor.Start();
+    EXPECT_TRUE(script.RunToEnd());
+    return script.ending->exit_code;
+  };
+  EXPECT_EQ(stop("over"), 0);
+  EXPECT_EQ(stop("draining"), 128 + SIGKILL) << "nor is a hang before that anything else";
+}
+
+TEST_F(SupervisorTest, WhoDoesNotHearThatItIsToEndIsAskedAgain) {
+  const auto asked = [](const std::string& when_asked) {
+    SupervisedScript script(
+        "asked=0; trap 'asked=$((asked + 1)); " + when_asked + "' TERM; echo 1 1 serving > $LIFE_FILE; " +
+            "echo up; n=0; while [ $n -lt 70 ]; do n=$((n + 1)); sleep 0.05; done; echo $asked; exit 0",
+        LifeSigns{.silence = absl::Seconds(60)});
+    script.When([&] { return !script.lines.empty(); }, [&] { script.supervisor.Stop(absl::Seconds(60)); });
+    script.supervisor.Start();
+    EXPECT_TRUE(script.RunToEnd());
+    return std::stoi(script.lines.back());
+  };
+  EXPECT_GE(asked(""), 2);
+  EXPECT_EQ(asked("echo 2 1 draining > $LIFE_FILE"), 1);
 }
 
 TEST_F(SupervisorTest, AFruitfulLifeIsFollowedByTheNextAtOnceHoweverManyWentBefore) {
