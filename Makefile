@@ -1,5 +1,5 @@
 # Wraps CMake's presets and scripts/; both work without it.
-.PHONY: demo test build bench quality setup clang asan tsan fuzz nemesis soak format clean
+.PHONY: demo test test-cluster build bench quality setup clang asan tsan fuzz nemesis soak format clean
 
 demo: build
 	scripts/demo.sh
@@ -7,6 +7,11 @@ demo: build
 test: build
 	scripts/setup.sh page || echo "Without Chromium the test of the page is skipped."
 	scripts/test.sh
+
+# The chart on a real control plane, and on a real kubelet with our image (docs/kubernetes.md). Builds Kubernetes once.
+test-cluster: build
+	scripts/setup.sh cluster
+	scripts/test-cluster.sh $(LEVELS)
 
 # Installs what is missing, configures and builds. With nothing changed it does nothing and takes seconds.
 build: setup

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the build needs on Debian 12, and only what is missing. `scripts/setup.sh clang` adds the second compiler,
-# `scripts/setup.sh page` the browser for the test of the page.
+# `scripts/setup.sh page` the browser for the test of the page, `scripts/setup.sh cluster` what a Kubernetes node is made of.
 set -euo pipefail
 
 packages=(
@@ -10,14 +10,15 @@ packages=(
   libdnnl-dev libopenmpi-dev openmpi-bin                                               # kernels, ranks
   libcli11-dev nlohmann-json3-dev libcpp-httplib-dev prometheus-cpp-dev libxxhash-dev  # flags, JSON, admin port, digests
   libsqlite3-dev                                                                       # batch jobs
-  libgtest-dev libgmock-dev openssl iproute2 curl                                      # tests, and prometheus below
+  libgtest-dev libgmock-dev openssl iproute2 curl prometheus                           # tests; of prometheus its promtool
   python3 python3-regex python3-torch                                                  # tests of models/train
 )
 for extra in "$@"; do
   case $extra in
     clang) packages+=(clang clang-format libclang-rt-14-dev llvm) ;;  # With its sanitizers, and names in their reports.
+    cluster) packages+=(containerd runc containernetworking-plugins iptables conntrack buildah mmdebstrap) ;;  # A Kubernetes node.
     page) packages+=(chromium chromium-driver fonts-dejavu-core) ;;  # What tests/http looks at the page with.
-    *) echo "setup.sh: unknown extra '$extra' (known: clang, page)" >&2; exit 64 ;;
+    *) echo "setup.sh: unknown extra '$extra' (known: clang, cluster, page)" >&2; exit 64 ;;
   esac
 done
 
@@ -32,18 +33,18 @@ missing=()
 for package in "${packages[@]}"; do
   installed "$package" || missing+=("$package")
 done
-# promtool, which tests need, comes with a daemon that nobody has asked for: it is to start neither now nor at boot.
+# Some of it comes with a daemon that nobody has asked for: it is to start neither now nor at boot.
 policy=/usr/sbin/policy-rc.d
-if ! installed prometheus; then
-  missing+=(prometheus)
-  unit=/etc/systemd/system/prometheus.service
+for daemon in prometheus containerd; do
+  [[ " ${missing[*]} " == *" $daemon "* ]] || continue
+  unit=/etc/systemd/system/$daemon.service
   [ -e "$unit" ] || [ -L "$unit" ] || { $sudo mkdir -p "${unit%/*}" && $sudo ln -s /dev/null "$unit"; }
   if [ ! -e "$policy" ]; then
     trap '$sudo rm -f "$policy"' EXIT
-    printf '#!/bin/sh\ncase "$*" in *prometheus*) exit 101 ;; esac\n' | $sudo tee "$policy" >/dev/null
+    printf '#!/bin/sh\ncase "$*" in *prometheus*|*containerd*) exit 101 ;; esac\n' | $sudo tee "$policy" >/dev/null
     $sudo chmod 755 "$policy"
   fi
-fi
+done
 if [ ${#missing[@]} -gt 0 ]; then
   echo "Installing: ${missing[*]}"
   $sudo apt-get update -q
