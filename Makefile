@@ -50,7 +50,7 @@ fuzz:
 # quarter of one or SOAK_SECONDS. UNMASK_SEED repeats a run.
 nemesis: build
 	UNMASK_NEMESIS_SECONDS=$(or $(NEMESIS_SECONDS),1800) scripts/reliability.sh nemesis_test failover_test hang_test \
-	  poison_test coordinator_death_test partition_test two_hosts_test
+	  poison_test coordinator_death_test partition_test two_hosts_test clock_test
 
 soak: build
 	UNMASK_SOAK_SECONDS=$(or $(SOAK_SECONDS),900) scripts/reliability.sh overload_test clients_test

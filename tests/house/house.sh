@@ -44,6 +44,13 @@ breaches=$(
   lines '#include +[<"](dnnl|omp\.h)' "a CPU library outside kernels/cpu" $(outside '^kernels/cpu/')
   lines '#include +[<"]grpc' "gRPC below the services" $(sources text kernels cluster)
 
+  # What lasts, expires or is late is measured by the monotonic clock. The wall clock is for stamps that people read, and for
+  # gRPC's deadlines, which are told by it and kept by the monotonic one.
+  stamps='base/log|coordinator/(batch_service|batch/runner|http/http_server)'
+  deadlines='coordinator/(server|generation_call)|cli/(client|fleet_watch|launch|node)'
+  lines 'absl::Now\(|system_clock|\btime\(nullptr|gettimeofday|CLOCK_REALTIME' "the wall clock where time is measured" \
+    $(outside "^($stamps|$deadlines|base/steady_waits)\.cc$")
+
   # Include guards are #ifndef UNMASK_..._H_; every other conditional needs a better idea: another file, another target.
   lines '^ *# *(if|ifdef|ifndef|elif)\b' "a preprocessor conditional" $all | grep -vE '#ifndef UNMASK_[A-Z0-9_]+_H_$'
 
