@@ -3,15 +3,21 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
+#include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "tests/reliability/faults.h"
+#include "tests/reliability/histogram.h"
 #include "tests/reliability/load.h"
 #include "tests/support/golden.h"
 
@@ -43,34 +49,106 @@ bool Dead(int pid) {
   return stat.find(") Z ") != std::string::npos;
 }
 
-TEST(FailoverTest, RanksAndLaunchersKilledAtRandomInstantsCostNoRequestAndNoBit) {
+// Replicas under `unmask replica` each, which is started again at once when it dies, as an init would.
+class Replicas {
+ public:
+  Replicas(Service* service, const std::vector<std::string>& names) : service_(*service) {
+    for (const std::string& name : names) Start(name);
+  }
+
+  // A process of a busy replica: a rank, the launcher, or the supervisor.
+  std::optional<Victim> Choose(std::minstd_rand* random) {
+    std::optional<Victim> victim = ChooseVictim(service_, /*busy=*/true, random);
+    if (victim && (*random)() % 4 == 0) {
+      victim->role = "supervisor";
+      victim->pid = supervisors_[victim->replica]->pid();
+    }
+    return victim;
+  }
+  void Kill(const Victim& victim) {
+    ASSERT_EQ(kill(victim.pid, SIGKILL), 0) << victim.role;
+    if (victim.role == "supervisor") Start(victim.replica);
+  }
+
+ private:
+  void Start(const std::string& name) {
+    supervisors_[name] = std::make_unique<Process>(testing::ReplicaCommand(service_, name, /*ranks=*/2));
+  }
+
+  Service& service_;
+  std::map<std::string, std::unique_ptr<Process>> supervisors_;
+};
+
+struct Death {
+  Victim victim;
+  Clock::time_point at;
+};
+
+// Waits until each of them has a next life that is READY, and notes by role how long that took since the kill. Returns
+// whether no replica at all was READY at some time.
+bool AwaitRecovery(Service& service, std::vector<Death> deaths, std::map<std::string, Histogram>* recovery) {
+  bool all_down = false;
+  EXPECT_TRUE(Eventually(seconds(90),
+                         [&] {
+                           const v1::GetFleetResponse fleet = service.GetFleet();
+                           all_down |= std::none_of(
+                               fleet.replicas().begin(), fleet.replicas().end(),
+                               [](const auto& replica) { return replica.state() == v1::REPLICA_STATE_READY; });
+                           for (const v1::ReplicaStatus& replica : fleet.replicas()) {
+                             if (replica.state() != v1::REPLICA_STATE_READY) continue;
+                             const auto back = std::find_if(deaths.begin(), deaths.end(), [&](const Death& death) {
+                               return death.victim.replica == replica.name() && death.victim.epoch < replica.epoch();
+                             });
+                             if (back == deaths.end()) continue;
+                             (*recovery)[back->victim.role].Add(Since(back->at));
+                             deaths.erase(back);
+                           }
+                           return deaths.empty();
+                         }))
+      << deaths.size() << " did not come back, the first after its " << deaths[0].victim.role << " was killed";
+  return all_down;
+}
+
+TEST(FailoverTest, AnyProcessKilledAtRandomInstantsCostsNoRequestAndNoBit) {
   const Sandbox sandbox;
-  Service service(testing::TinyTpFlags(/*replicas=*/2, /*ranks=*/2));
+  Service service(testing::TinyTpFlags(/*replicas=*/0, /*ranks=*/2));
+  Replicas replicas(&service, {"a", "b"});
   ASSERT_TRUE(service.WaitForReady(2));
   Load load(&service, testing::kKinds);
   load.Start(/*clients=*/8);
 
   std::minstd_rand random(testing::Seed());
-  Histogram recovery;
-  const int kills = ByForm(10, 60);
-  for (int n = 0; n < kills; ++n) {
+  std::map<std::string, Histogram> recovery;
+  int all_down = 0;
+  int kills = 0;
+  for (const int wanted = ByForm(12, 60); kills < wanted;) {
     std::this_thread::sleep_for(milliseconds(random() % 200));
-    std::optional<Victim> victim;
-    ASSERT_TRUE(Eventually(seconds(90), [&] { return (victim = ChooseVictim(service, /*busy=*/true, &random)); }));
-    const Clock::time_point begin = Clock::now();
-    ASSERT_EQ(kill(victim->pid, SIGKILL), 0) << victim->role;
-    // Every second time the next one dies while this one is still away.
-    if (n % 2 == 1) continue;
-    ASSERT_TRUE(WaitForNextLife(service, victim->replica, victim->epoch, seconds(90)))
-        << victim->replica << " did not come back after its " << victim->role << " was killed";
-    recovery.Add(Since(begin));
+    std::vector<Death> deaths;
+    // One, or, each third time, one of each replica.
+    const size_t at_once = kills % 4 == 2 ? 2 : 1;
+    ASSERT_TRUE(Eventually(seconds(90), [&] {
+      const std::optional<Victim> victim = replicas.Choose(&random);
+      if (!victim || (!deaths.empty() && victim->replica == deaths[0].victim.replica)) return false;
+      replicas.Kill(*victim);
+      deaths.push_back({*victim, Clock::now()});
+      return deaths.size() == at_once;
+    }));
+    kills += at_once;
+    all_down += AwaitRecovery(service, deaths, &recovery);
+    if (HasFailure()) return;
   }
-  ASSERT_TRUE(service.WaitForReady(2));
   const Load::Report report = load.Stop();
   EXPECT_THAT(report.wrong, IsEmpty());
   EXPECT_GT(report.replays, 0) << "no request was under way on a killed replica";
-  printf("%d kills, %d requests, %d replays; recovery %s\n", kills, report.answered, report.replays,
-         recovery.ToString().c_str());
+  EXPECT_GT(all_down, 0) << "one replica was always there";
+  EXPECT_EQ(recovery.count("supervisor"), 1u) << "no supervisor was killed";
+  printf("%d kills, no replica there after %d of them; %d requests, %d replays\n", kills, all_down, report.answered,
+         report.replays);
+  for (const auto& [role, histogram] : recovery) printf("%-10s %s\n", role.c_str(), histogram.ToString().c_str());
+  if (const char* folder = std::getenv("UNMASK_PLOTS"); folder != nullptr) {
+    std::ofstream(std::string(folder) + "/recovery.svg") << testing::DrawHistograms(
+        "From the kill of a process to the replica's next READY, by what was killed", recovery);
+  }
 }
 
 TEST(FailoverTest, WithEveryReplicaDownRequestsWaitForTheirReturn) {
@@ -114,20 +192,7 @@ TEST(FailoverTest, AKilledLauncherOrSupervisorLeavesNoRankAndNoFile) {
   ASSERT_TRUE(WaitForNextLife(service, first.name(), first.epoch(), seconds(60)));
 
   // The supervisor of a replica of its own, `unmask replica`, under load.
-  const std::vector<std::string> replica = {testing::BinaryPath("unmask"),
-                                            "replica",
-                                            "--coordinator",
-                                            service.fleet_address(),
-                                            "--name",
-                                            "other",
-                                            "--model",
-                                            testing::SourcePath("tests/goldens/models/tiny-tp"),
-                                            "--tensor-parallel",
-                                            "2",
-                                            "--threads",
-                                            "1",
-                                            "--dtype",
-                                            "fp32"};
+  const std::vector<std::string> replica = testing::ReplicaCommand(service, "other", /*ranks=*/2);
   Load load(&service, testing::kKinds);
   load.Start(6);
   for (int n = 0; n < ByForm(2, 10); ++n) {

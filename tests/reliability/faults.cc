@@ -11,7 +11,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 #include <thread>
 
 #include "cluster/marked_processes.h"
@@ -133,22 +132,6 @@ std::vector<std::string> Sandbox::Files() const {
     if (fs::exists(path)) files.push_back(path);
   }
   return files;
-}
-
-std::string Histogram::ToString() const {
-  std::vector<int64_t> sorted = times_;
-  std::sort(sorted.begin(), sorted.end());
-  std::ostringstream text;
-  text << "n=" << sorted.size();
-  if (sorted.empty()) return text.str();
-  text << " p50=" << sorted[sorted.size() / 2] << "ms max=" << sorted.back() << "ms |";
-  auto next = sorted.begin();
-  for (int64_t bound = 250; next != sorted.end(); bound *= 2) {
-    const auto end = std::lower_bound(next, sorted.end(), bound);
-    if (end != next) text << " <" << bound << "ms: " << end - next;
-    next = end;
-  }
-  return text.str();
 }
 
 Process::Process(const std::vector<std::string>& command) {

@@ -61,17 +61,6 @@ class Sandbox {
   std::set<std::string> shared_memory_;
 };
 
-// Counts of durations in doubling buckets, for a person.
-class Histogram {
- public:
-  void Add(std::chrono::milliseconds time) { times_.push_back(time.count()); }
-  std::string ToString() const;  // "n=10 p50=1.2s max=3.4s | <1s 3 <2s 6 ..."
-  size_t size() const { return times_.size(); }
-
- private:
-  std::vector<int64_t> times_;
-};
-
 // A process of ours that runs beside the service: `unmask replica` ...
 class Process {
  public:
