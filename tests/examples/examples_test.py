@@ -1,7 +1,8 @@
 """Every example client against a real service: it comes while there is no replica yet, is refused, asks again as its
 service config says, and then prints the text that `unmask generate` prints for the same seed.
 
-    examples_test.py python|go|cpp|node        Exit 77 and the reason where the language's tools are missing."""
+    examples_test.py python|go|cpp|node        Exit 77 and the reason where the language's tools are missing.
+    examples_test.py --environment             Prints a Python that the Python client runs in."""
 
 import json
 import os
@@ -136,10 +137,13 @@ def main(language):
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)
         try:
-            command = [str(word) for word in globals()[language](work)]
+            command = [str(word) for word in (python if language == "--environment" else globals()[language])(work)]
         except Missing as reason:
             print(f"skipped: {reason}")
             return 77
+        if language == "--environment":
+            print(command[0])
+            return 0
         with Service(work) as service:
             client = subprocess.Popen([*command, service.address["grpc"], PROMPT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             try:
