@@ -114,6 +114,11 @@ class RenderedTest(unittest.TestCase):
             templates = [[pod_templates(d) for d in render(chart=c) if d["kind"] != "Pod"] for c in (CHART, changed)]
         self.assertEqual(*templates)
 
+    def test_a_change_of_the_number_of_replicas_restarts_no_pod(self):
+        def templates(*settings):  # The coordinator was once told the number, and so replaced with each change of it.
+            return [pods for d in render(settings=settings) if d["kind"] != "Pod" and (pods := pod_templates(d))]
+        self.assertEqual(templates("replicas.count=3"), templates())
+        self.assertEqual(templates("autoscaling.enabled=true"), templates())
 
     def test_weights_are_held_to_their_digest_where_one_is_named(self):
         def args(**more):

@@ -126,6 +126,7 @@ class FleetTest(ChartTest):
 
     def test_more_replicas_than_gpus_wait_and_fewer_go(self):
         self.install()
+        coordinator = self.kube.pods("coordinator")
         self.kube.helm("upgrade", "unmask", CHART, "--reuse-values", "--set=replicas.count=18")
         until(lambda: len(self.kube.ready("replica")) == 16, "as many as there are GPUs for")
         waits = until(lambda: self.kube.pods("replica").keys() - set(self.kube.ready("replica")), "the others wait")
@@ -136,6 +137,7 @@ class FleetTest(ChartTest):
         self.assertEqual({node: count for node, count in used.items() if node}, {f"gpu-{i}": GPUS for i in range(4)})
         self.upgrade("--set=replicas.count=1")
         until(lambda: list(self.kube.pods("replica")) == ["unmask-replica-0"], "the highest numbers go")
+        self.assertEqual(list(self.kube.pods("coordinator")), list(coordinator))  # It has stayed throughout.
 
     def test_a_drain_waits_for_the_other_replica(self):
         self.install("--set=replicas.count=2,replicas.tensorParallel=8")
