@@ -1,17 +1,12 @@
 // The gRPC face of batch jobs. What a method asks is answered on the runner's thread; see coordinator/batch/book.h.
-#include <fcntl.h>
-
 #include <functional>
 #include <memory>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "base/status.h"
 #include "coordinator/batch/runner.h"
 #include "coordinator/batch_streams.h"
-#include "coordinator/errors.h"
 #include "coordinator/raw_call.h"
 #include "coordinator/request_names.h"
 #include "coordinator/services.h"
@@ -157,11 +152,6 @@ class BatchService final : public RawService {
 };
 
 }  // namespace
-
-absl::Status NoBatchStore() {
-  return ServiceError(absl::StatusCode::kFailedPrecondition, kStoreMissing,
-                      "the service keeps no batch jobs: it was started without a store");
-}
 
 std::unique_ptr<grpc::Service> MakeBatchService(const ServiceContext& context, BatchRunner* runner) {
   return std::make_unique<BatchService>(context, runner);

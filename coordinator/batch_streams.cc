@@ -1,23 +1,16 @@
 #include "coordinator/batch_streams.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "base/mutex.h"
 #include "base/status.h"
-#include "base/whole_file.h"
-#include "coordinator/batch/input.h"
+#include "coordinator/batch/incoming_file.h"
 #include "coordinator/errors.h"
 #include "coordinator/raw_call.h"
-#include "coordinator/request_names.h"
 #include "unmask/v1/batch_service.pb.h"
 
 namespace unmask {
@@ -51,40 +44,30 @@ class Upload final : public grpc::ServerReadReactor<grpc::ByteBuffer> {
     // Before the first piece has come; each is checked again as it is read.
     UNMASK_RETURN_IF_ERROR(context_.access->Check(kMethod, Header(call_, "authorization")));
     if (runner == nullptr) return NoBatchStore();
-    name_ = absl::StrFormat("%016x%016x", RandomWord(), RandomWord());
-    path_ = absl::StrCat(runner->folder().uploads(), "/", name_);
-    file_ = OwnedFd(open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-    if (file_.ok()) return absl::OkStatus();
-    return StorageFull();
+    UNMASK_ASSIGN_OR_RETURN(file_, IncomingFile::Begin(runner->folder().uploads()));
+    return absl::OkStatus();
   }
 
   absl::Status Take() {
     v1::UploadBatchInputRequest piece;
     UNMASK_RETURN_IF_ERROR(ReadRequest(*context_.access, kMethod, call_, piece_, &piece));
-    size_ += piece.chunk().size();
-    const int64_t most = BatchLimits().bytes;
-    if (size_ > most) {
-      return InvalidField(kBatchInputInvalid, "chunk", absl::StrCat("the input has more than ", most, " bytes"));
-    }
-    digest_.Add(piece.chunk());
-    const absl::Status written = WriteBytes(file_.get(), piece.chunk());
-    return absl::IsResourceExhausted(written) ? StorageFull() : written;
+    return file_->Append(piece.chunk(), "chunk");
   }
 
   absl::Status Close() {
     if (call_.IsCancelled()) {
       return ServiceError(absl::StatusCode::kCancelled, kCancelled, "the client cancelled the call");
     }
+    UNMASK_RETURN_IF_ERROR(file_->Keep());
     v1::UploadBatchInputResponse response;
-    response.set_upload(name_);
-    response.set_size(size_);
-    response.set_digest(digest_.Finish());
+    response.set_upload(file_->name());
+    response.set_size(file_->size());
+    response.set_digest(file_->TakeDigest());
     response_ = ToBytes(response);
     return absl::OkStatus();
   }
 
   void End(const absl::Status& status) {
-    if (!status.ok() && file_.ok()) unlink(path_.c_str());
     const std::chrono::duration<double> taken = Clock::now() - received_;
     context_.metrics->RequestFinished(kMethod, status, taken.count());
     Finish(ToGrpc(status));
@@ -95,11 +78,7 @@ class Upload final : public grpc::ServerReadReactor<grpc::ByteBuffer> {
   grpc::CallbackServerContext& call_;
   grpc::ByteBuffer& response_;
   const Clock::time_point received_ = Clock::now();
-  std::string name_;
-  std::string path_;
-  OwnedFd file_;
-  int64_t size_ = 0;
-  Digest digest_;
+  std::unique_ptr<IncomingFile> file_;
   grpc::ByteBuffer piece_;
 };
 

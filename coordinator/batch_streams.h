@@ -6,14 +6,10 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
-#include "absl/status/status.h"
 #include "coordinator/batch/runner.h"
 #include "coordinator/service_context.h"
 
 namespace unmask {
-
-// What every method of BatchService answers without a runner.
-absl::Status NoBatchStore();
 
 grpc::ServerReadReactor<grpc::ByteBuffer>* MakeBatchUpload(const ServiceContext& context, BatchRunner* runner,
                                                            grpc::CallbackServerContext* call,

@@ -40,8 +40,17 @@ inline constexpr MethodScope kMethodScopes[] = {
     {"GetFleet", Scope::kAdmin},  // Hosts and process ids.
 };
 
+// What the HTTP port has beside the services' methods.
+inline constexpr MethodScope kHttpScopes[] = {
+    {"UploadFile", Scope::kBatch}, {"GetFile", Scope::kBatch},    {"GetFileContent", Scope::kBatch},
+    {"ListFiles", Scope::kBatch},  {"DeleteFile", Scope::kBatch},
+};
+
 constexpr std::optional<Scope> ScopeOf(absl::string_view method) {
   for (const MethodScope& entry : kMethodScopes) {
+    if (entry.method == method) return entry.scope;
+  }
+  for (const MethodScope& entry : kHttpScopes) {
     if (entry.method == method) return entry.scope;
   }
   return std::nullopt;

@@ -154,7 +154,8 @@ class GrpcServer final : public Server {
     UNMASK_ASSIGN_OR_RETURN(link_, Listen(&fleet_builder, "fleet", fleet_credentials, &options_.fleet_listen));
 
     if (!options_.http_listen.empty()) {
-      UNMASK_ASSIGN_OR_RETURN(http_, HttpServer::Start(options_.http_listen, options_.tls, context, options_.model));
+      UNMASK_ASSIGN_OR_RETURN(
+          http_, HttpServer::Start(options_.http_listen, options_.tls, context, options_.model, batch_runner_.get()));
       options_.http_listen = http_->address();
     }
 

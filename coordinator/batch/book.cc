@@ -1,7 +1,6 @@
 #include "coordinator/batch/book.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -12,8 +11,6 @@
 
 namespace unmask {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr int64_t kReadAhead = 64;      // Lines of a job taken from the store at a time.
 constexpr size_t kPageBytes = 1 << 20;  // Of results in a message.
@@ -32,19 +29,8 @@ absl::Status CheckPageSize(int32_t size) {
 
 }  // namespace
 
-absl::Status BatchFolder::Prepare() const {
-  std::error_code error;
-  for (const std::string& folder : {path, uploads(), files()}) {
-    fs::create_directories(folder, error);
-    if (error) return absl::FailedPreconditionError(absl::StrCat("store: ", folder, ": ", error.message()));
-  }
-  // The folder stays: a full disk might not take it again.
-  for (const auto& upload : fs::directory_iterator(uploads(), error)) fs::remove_all(upload.path(), error);
-  return absl::OkStatus();
-}
-
 BatchBook::BatchBook(const BatchFolder& folder, const BatchLimits& limits, std::unique_ptr<BatchStore> store)
-    : folder_(folder), limits_(limits), files_(folder.files()), store_(std::move(store)) {}
+    : folder_(folder), limits_(limits), files_(folder.files()), store_(std::move(store)), kept_(folder, store_.get()) {}
 
 absl::StatusOr<std::unique_ptr<BatchBook>> BatchBook::Open(const BatchFolder& folder, const BatchLimits& limits) {
   UNMASK_ASSIGN_OR_RETURN(std::unique_ptr<BatchStore> store, BatchStore::Open(folder.path));
@@ -60,7 +46,12 @@ absl::Status BatchBook::Load() {
     keys_[job.name()] = key;
     entries_[key].job = std::move(job);
   }
-  return absl::OkStatus();
+  UNMASK_ASSIGN_OR_RETURN(auto origins, store_->Origins());
+  for (auto& [key, origin] : origins) {
+    // A batch that was not created whole has none.
+    if (const auto at = entries_.find(key); at != entries_.end()) at->second.origin = std::move(origin);
+  }
+  return kept_.Load();
 }
 
 // What clients see: a job that could run is paused while the store is in trouble, and runs once a line of it did.
@@ -121,6 +112,19 @@ absl::StatusOr<v1::BatchJob> BatchBook::Change(Entries::iterator at, v1::BatchJo
   return View(at->second);
 }
 
+absl::StatusOr<v1::BatchJob> BatchBook::End(Entries::iterator at, v1::BatchJob ended, int64_t now) {
+  ended.mutable_end_time()->set_seconds(now);
+  std::vector<KeptFile> outputs;
+  if (at->second.origin) {
+    UNMASK_ASSIGN_OR_RETURN(outputs, OutputsOf(at->first, ended, now));
+  }
+  UNMASK_RETURN_IF_ERROR(store_->EndJob(at->first, ended, &outputs));
+  for (KeptFile& output : outputs) kept_.Add(std::move(output));
+  at->second.job = std::move(ended);
+  Changed(at->second);
+  return View(at->second);
+}
+
 absl::StatusOr<v1::BatchJob> BatchBook::Pause(const std::string& name) {
   UNMASK_ASSIGN_OR_RETURN(const auto at, Find(name));
   v1::BatchJob job = at->second.job;
@@ -142,8 +146,7 @@ absl::StatusOr<v1::BatchJob> BatchBook::Cancel(const std::string& name, int64_t 
   v1::BatchJob job = at->second.job;
   if (Ended(job)) return View(at->second);
   job.set_state(v1::BATCH_JOB_STATE_CANCELLED);
-  job.mutable_end_time()->set_seconds(now);
-  UNMASK_ASSIGN_OR_RETURN(v1::BatchJob changed, Change(at, std::move(job)));
+  UNMASK_ASSIGN_OR_RETURN(v1::BatchJob changed, End(at, std::move(job), now));
   at->second.unsaved.clear();
   at->second.ready.clear();
   return changed;
@@ -156,6 +159,7 @@ absl::Status BatchBook::Delete(const std::string& name) {
                         "the batch job has not ended: cancel it first");
   }
   UNMASK_RETURN_IF_ERROR(store_->DeleteJob(at->first));
+  kept_.ForgetJob(at->first);
   Changed(at->second);
   keys_.erase(name);
   entries_.erase(at);
@@ -248,9 +252,7 @@ absl::Status BatchBook::EndIfThrough(Entries::iterator at, int64_t now) {
     job.mutable_error()->set_reason(kOutputFailed);
     job.mutable_error()->set_message(std::string(written.message()));
   }
-  job.mutable_end_time()->set_seconds(now);
-  UNMASK_RETURN_IF_ERROR(Change(at, std::move(job)).status());
-  return absl::OkStatus();
+  return End(at, std::move(job), now).status();
 }
 
 // From the store alone, so that a second time, after a kill between the renaming and the end, gives the same bytes.

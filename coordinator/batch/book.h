@@ -14,21 +14,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "coordinator/batch/files.h"
+#include "coordinator/batch/folder.h"
 #include "coordinator/batch/input.h"
+#include "coordinator/batch/kept_files.h"
 #include "coordinator/batch/store.h"
 #include "unmask/v1/batch_service.pb.h"
 
 namespace unmask {
-
-// A folder with batch.sqlite, uploads/ and files/, the latter for clients to name files in.
-struct BatchFolder {
-  std::string path;
-  std::string uploads() const { return path + "/uploads"; }
-  std::string files() const { return path + "/files"; }
-
-  // Makes it where it is missing, and forgets old uploads. FAILED_PRECONDITION names what cannot be used.
-  absl::Status Prepare() const;
-};
 
 class BatchBook {
  public:
@@ -37,7 +29,9 @@ class BatchBook {
 
   // --- For clients. Errors are those of coordinator/errors.h.
   // drawn: a random word, for what the request leaves to be drawn. now: seconds since 1970.
-  absl::StatusOr<v1::BatchJob> Create(const v1::CreateBatchJobRequest& request, uint64_t drawn, int64_t now);
+  // origin: of a batch, whose input is the file that it names, and the request's is unset; else null.
+  absl::StatusOr<v1::BatchJob> Create(const v1::CreateBatchJobRequest& request, uint64_t drawn, int64_t now,
+                                      const BatchOrigin* origin = nullptr);
   absl::StatusOr<v1::BatchJob> Get(const std::string& name) const;
   absl::StatusOr<v1::ListBatchJobsResponse> List(const v1::ListBatchJobsRequest& request) const;
   absl::StatusOr<v1::BatchJob> Pause(const std::string& name);
@@ -45,6 +39,20 @@ class BatchBook {
   absl::StatusOr<v1::BatchJob> Cancel(const std::string& name, int64_t now);
   absl::Status Delete(const std::string& name);
   absl::StatusOr<v1::ListBatchJobResultsResponse> Results(const v1::ListBatchJobResultsRequest& request);
+
+  // --- For clients of OpenAI's API.
+  struct Batch {
+    v1::BatchJob job;
+    BatchOrigin origin;
+    std::string output_file;  // Ids; "": there is none.
+    std::string error_file;
+  };
+  absl::StatusOr<Batch> GetBatch(const std::string& name) const;
+  std::vector<Batch> Batches() const;  // The oldest first.
+  KeptFiles& files() { return kept_; }
+  // The next piece of a file of results, from the line of *index on, which becomes that of the one behind; "": that was
+  // all.
+  absl::StatusOr<std::string> ResultLines(const KeptFile& file, int64_t* index);
 
   // --- For who runs them.
   struct Task {
@@ -69,7 +77,8 @@ class BatchBook {
 
  private:
   struct Entry {
-    v1::BatchJob job;              // As stored: PENDING stands for RUNNING, too.
+    v1::BatchJob job;  // As stored: PENDING stands for RUNNING, too.
+    std::optional<BatchOrigin> origin;
     std::deque<StoredLine> ready;  // Taken from the store.
     int64_t next = 0;              // Where the store's others begin.
     int64_t out = 0;               // Handed out by Next.
@@ -79,11 +88,14 @@ class BatchBook {
 
   BatchBook(const BatchFolder& folder, const BatchLimits& limits, std::unique_ptr<BatchStore> store);
   absl::Status Load();
-  absl::StatusOr<BatchInput> InputOf(const v1::CreateBatchJobRequest& request);
-  absl::StatusOr<int64_t> StoreLines(int64_t key, bool store, BatchInput* input);
+  absl::StatusOr<BatchInput> InputOf(const v1::CreateBatchJobRequest& request, const BatchOrigin* origin);
+  absl::StatusOr<int64_t> StoreLines(int64_t key, bool store, const BatchOrigin* origin, BatchInput* input);
   absl::StatusOr<int64_t> KeyOf(const std::string& name) const;
   absl::StatusOr<Entries::iterator> Find(const std::string& name);
   absl::StatusOr<v1::BatchJob> Change(Entries::iterator at, v1::BatchJob changed);
+  absl::StatusOr<v1::BatchJob> End(Entries::iterator at, v1::BatchJob ended, int64_t now);
+  absl::StatusOr<std::vector<KeptFile>> OutputsOf(int64_t key, const v1::BatchJob& job, int64_t now);
+  Batch BatchOf(const Entry& entry) const;
   absl::Status SaveResults(Entries::iterator at);
   absl::Status EndIfThrough(Entries::iterator at, int64_t now);
   absl::Status WriteOutput(Entries::iterator at);
@@ -94,6 +106,7 @@ class BatchBook {
   const BatchLimits limits_;
   const FilesRoot files_;
   const std::unique_ptr<BatchStore> store_;
+  KeptFiles kept_;
   Entries entries_;  // By key: the oldest first.
   std::map<std::string, int64_t> keys_;
   absl::Status trouble_;  // Of the store; while it lasts, nothing runs.

@@ -30,9 +30,17 @@ absl::Status CheckName(absl::string_view name, absl::string_view field) {
   return InvalidField(kJobInvalid, field, absl::StrCat(field, " is not 1 to ", kLongestName, " of a-z, 0-9, - and _"));
 }
 
+bool IsFor(absl::string_view endpoint, const BatchLine& line) {
+  return line.completion && openai::EndpointPath(line.completion->endpoint) == endpoint;
+}
+
 }  // namespace
 
-absl::StatusOr<BatchInput> BatchBook::InputOf(const v1::CreateBatchJobRequest& request) {
+absl::StatusOr<BatchInput> BatchBook::InputOf(const v1::CreateBatchJobRequest& request, const BatchOrigin* origin) {
+  if (origin != nullptr) {
+    UNMASK_ASSIGN_OR_RETURN(OwnedFd file, kept_.Open(origin->input_file, "input_file_id"));
+    return BatchInput::OfFile(std::move(file), limits_);
+  }
   switch (request.input_case()) {
     case v1::CreateBatchJobRequest::kLines:
       return BatchInput::OfText(request.lines(), limits_);
@@ -52,7 +60,7 @@ absl::StatusOr<BatchInput> BatchBook::InputOf(const v1::CreateBatchJobRequest& r
 }
 
 // How many there are. The first faults are collected; from the first one on, nothing more is stored.
-absl::StatusOr<int64_t> BatchBook::StoreLines(int64_t key, bool store, BatchInput* input) {
+absl::StatusOr<int64_t> BatchBook::StoreLines(int64_t key, bool store, const BatchOrigin* origin, BatchInput* input) {
   std::vector<Violation> faults;
   const auto fault = [&](int column, absl::string_view problem) {
     faults.push_back({absl::StrFormat("line %d, column %d", input->number(), column), std::string(problem)});
@@ -73,6 +81,9 @@ absl::StatusOr<int64_t> BatchBook::StoreLines(int64_t key, bool store, BatchInpu
     } else if (const auto [at, is_new] = first_with.emplace(line->custom_id, input->number()); !is_new) {
       fault(JsonColumn(text, JsonAt(text, "custom_id").data() - text.data()),
             absl::StrCat("custom_id is that of line ", at->second, ", too"));
+    } else if (origin != nullptr && !IsFor(origin->endpoint, *line)) {
+      fault(JsonColumn(text, JsonAt(text, "url").data() - text.data()),
+            absl::StrCat("url is not the batch's endpoint, ", origin->endpoint));
     }
     if (count == limits_.lines) {
       fault(1, absl::StrCat("the input has more than ", limits_.lines, " lines"));
@@ -94,7 +105,8 @@ absl::StatusOr<int64_t> BatchBook::StoreLines(int64_t key, bool store, BatchInpu
   return count;
 }
 
-absl::StatusOr<v1::BatchJob> BatchBook::Create(const v1::CreateBatchJobRequest& request, uint64_t drawn, int64_t now) {
+absl::StatusOr<v1::BatchJob> BatchBook::Create(const v1::CreateBatchJobRequest& request, uint64_t drawn, int64_t now,
+                                               const BatchOrigin* origin) {
   v1::BatchJob job;
   job.set_name(request.job().name().empty() ? absl::StrFormat("job-%016x", drawn) : request.job().name());
   UNMASK_RETURN_IF_ERROR(CheckName(job.name(), "job.name"));
@@ -114,13 +126,13 @@ absl::StatusOr<v1::BatchJob> BatchBook::Create(const v1::CreateBatchJobRequest& 
   *job.mutable_default_options() = request.job().default_options();
   job.mutable_create_time()->set_seconds(now);
 
-  UNMASK_ASSIGN_OR_RETURN(BatchInput input, InputOf(request));
+  UNMASK_ASSIGN_OR_RETURN(BatchInput input, InputOf(request, origin));
   int64_t key = 0;
   if (!request.validate_only()) {
     UNMASK_RETURN_IF_ERROR(store_->Sweep());
     UNMASK_ASSIGN_OR_RETURN(key, store_->BeginJob());
   }
-  const absl::StatusOr<int64_t> lines = StoreLines(key, !request.validate_only(), &input);
+  const absl::StatusOr<int64_t> lines = StoreLines(key, !request.validate_only(), origin, &input);
   if (!lines.ok()) {
     if (key != 0) store_->DeleteJob(key).IgnoreError();  // Else the next Sweep takes it.
     return lines.status();
@@ -128,7 +140,7 @@ absl::StatusOr<v1::BatchJob> BatchBook::Create(const v1::CreateBatchJobRequest& 
   job.mutable_counts()->set_total(*lines);
   job.set_input_digest(input.TakeDigest());
   if (request.validate_only()) return job;
-  UNMASK_RETURN_IF_ERROR(store_->FinishJob(key, job));
+  UNMASK_RETURN_IF_ERROR(store_->FinishJob(key, job, origin));
   if (request.input_case() == v1::CreateBatchJobRequest::kUpload) {
     std::error_code ignored;  // It is a copy now; what cannot be removed goes at the next start.
     std::filesystem::remove(folder_.uploads() + "/" + request.upload(), ignored);
@@ -136,6 +148,7 @@ absl::StatusOr<v1::BatchJob> BatchBook::Create(const v1::CreateBatchJobRequest& 
   keys_[job.name()] = key;
   Entry& entry = entries_[key];
   entry.job = job;
+  if (origin != nullptr) entry.origin = *origin;
   Changed(entry);
   return job;
 }

@@ -28,6 +28,11 @@ int64_t Now() { return absl::ToUnixSeconds(absl::Now()); }
 
 }  // namespace
 
+absl::Status NoBatchStore() {
+  return ServiceError(absl::StatusCode::kFailedPrecondition, kStoreMissing,
+                      "the service keeps no batch jobs: it was started without a store");
+}
+
 // A line being computed.
 class BatchRunner::Flight final : public CallWriter {
  public:

@@ -20,6 +20,9 @@
 
 namespace unmask {
 
+// What is answered where there is no runner.
+absl::Status NoBatchStore();
+
 // Who hears of every change of one job, on the runner's thread: must not block. A deleted job is unspecified.
 class BatchWatcher {
  public:

@@ -10,7 +10,12 @@ namespace {
 constexpr char kSchema[] =
     "CREATE TABLE IF NOT EXISTS jobs (key INTEGER PRIMARY KEY AUTOINCREMENT, job BLOB);"  // NULL: not created whole.
     "CREATE TABLE IF NOT EXISTS lines (id INTEGER PRIMARY KEY, line TEXT NOT NULL);"
-    "CREATE TABLE IF NOT EXISTS results (id INTEGER PRIMARY KEY, failed INTEGER NOT NULL, line TEXT NOT NULL);";
+    "CREATE TABLE IF NOT EXISTS results (id INTEGER PRIMARY KEY, failed INTEGER NOT NULL, line TEXT NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS origins (key INTEGER PRIMARY KEY, input_file TEXT NOT NULL, endpoint TEXT NOT NULL, "
+    "metadata TEXT NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS files (key INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, "
+    "name TEXT NOT NULL, bytes INTEGER NOT NULL, created INTEGER NOT NULL, job INTEGER NOT NULL, "
+    "failed INTEGER NOT NULL);";
 
 constexpr int kIndexBits = 32;
 int64_t LineId(int64_t key, int64_t index) { return key << kIndexBits | index; }
@@ -54,7 +59,35 @@ absl::Status BatchStore::AddLines(int64_t key, absl::Span<const StoredLine> line
   return transaction->Commit();
 }
 
-absl::Status BatchStore::FinishJob(int64_t key, const v1::BatchJob& job) { return SaveJob(key, job); }
+absl::StatusOr<std::map<int64_t, BatchOrigin>> BatchStore::Origins() {
+  UNMASK_ASSIGN_OR_RETURN(Statement select,
+                          database_->Prepare("SELECT key, input_file, endpoint, metadata FROM origins"));
+  std::map<int64_t, BatchOrigin> origins;
+  while (true) {
+    UNMASK_ASSIGN_OR_RETURN(const bool row, select.Step());
+    if (!row) return origins;
+    origins[select.Int(0)] = {select.Bytes(1), select.Bytes(2), select.Bytes(3)};
+  }
+}
+
+absl::Status BatchStore::FinishJob(int64_t key, const v1::BatchJob& job, const BatchOrigin* origin) {
+  if (origin == nullptr) return SaveJob(key, job);
+  UNMASK_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(database_.get()));
+  UNMASK_ASSIGN_OR_RETURN(
+      Statement insert,
+      database_->Prepare("INSERT INTO origins (key, input_file, endpoint, metadata) VALUES (?, ?, ?, ?)"));
+  insert.Bind(key).BindText(origin->input_file).BindText(origin->endpoint).BindText(origin->metadata);
+  UNMASK_RETURN_IF_ERROR(insert.Run());
+  UNMASK_RETURN_IF_ERROR(SaveJob(key, job));
+  return transaction->Commit();
+}
+
+absl::Status BatchStore::EndJob(int64_t key, const v1::BatchJob& job, std::vector<KeptFile>* outputs) {
+  UNMASK_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(database_.get()));
+  for (KeptFile& output : *outputs) UNMASK_RETURN_IF_ERROR(AddFile(&output));
+  UNMASK_RETURN_IF_ERROR(SaveJob(key, job));
+  return transaction->Commit();
+}
 
 absl::Status BatchStore::Sweep() { return Remove("job IS NULL"); }
 
@@ -95,8 +128,10 @@ absl::Status BatchStore::Remove(absl::string_view jobs) {
       UNMASK_RETURN_IF_ERROR(remove.Bind(LineId(key, 0)).Bind(LineId(key + 1, 0)).Run());
     }
   }
-  UNMASK_ASSIGN_OR_RETURN(Statement remove, database_->Prepare("DELETE FROM jobs WHERE key = ?"));
-  for (const int64_t key : keys) UNMASK_RETURN_IF_ERROR(remove.Bind(key).Run());
+  for (const char* of_job : {"files WHERE job = ?", "origins WHERE key = ?", "jobs WHERE key = ?"}) {
+    UNMASK_ASSIGN_OR_RETURN(Statement remove, database_->Prepare(absl::StrCat("DELETE FROM ", of_job)));
+    for (const int64_t key : keys) UNMASK_RETURN_IF_ERROR(remove.Bind(key).Run());
+  }
   return transaction->Commit();
 }
 
@@ -132,6 +167,51 @@ absl::StatusOr<std::vector<v1::BatchJobResult>> BatchStore::Results(int64_t key,
     bytes += result.line().size();
   }
   return results;
+}
+
+absl::StatusOr<int64_t> BatchStore::ResultBytes(int64_t key, bool failed) {
+  UNMASK_ASSIGN_OR_RETURN(Statement select,
+                          database_->Prepare("SELECT TOTAL(LENGTH(CAST(line AS BLOB)) + 1) FROM results "
+                                             "WHERE id >= ? AND id < ? AND failed = ?"));
+  select.Bind(LineId(key, 0)).Bind(LineId(key + 1, 0)).Bind(failed);
+  UNMASK_RETURN_IF_ERROR(select.Step().status());
+  return select.Int(0);
+}
+
+absl::StatusOr<std::vector<KeptFile>> BatchStore::Files() {
+  UNMASK_ASSIGN_OR_RETURN(
+      Statement select,
+      database_->Prepare("SELECT key, id, name, bytes, created, job, failed FROM files ORDER BY key"));
+  std::vector<KeptFile> files;
+  while (true) {
+    UNMASK_ASSIGN_OR_RETURN(const bool row, select.Step());
+    if (!row) return files;
+    files.push_back({select.Int(0), select.Bytes(1), select.Bytes(2), select.Int(3), select.Int(4), select.Int(5),
+                     select.Int(6) != 0});
+  }
+}
+
+absl::Status BatchStore::AddFile(KeptFile* file) {
+  UNMASK_ASSIGN_OR_RETURN(Statement insert,
+                          database_->Prepare("INSERT INTO files (id, name, bytes, created, job, failed) "
+                                             "VALUES (?, ?, ?, ?, ?, ?) RETURNING key"));
+  insert.BindText(file->id).BindText(file->name).Bind(file->bytes).Bind(file->created).Bind(file->job);
+  UNMASK_ASSIGN_OR_RETURN(const bool row, insert.Bind(file->failed).Step());
+  file->key = row ? insert.Int(0) : 0;
+  return insert.Run();  // To its end, which commits it.
+}
+
+absl::Status BatchStore::DeleteFile(const KeptFile& file) {
+  UNMASK_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(database_.get()));
+  if (file.job != 0) {
+    UNMASK_ASSIGN_OR_RETURN(Statement remove,
+                            database_->Prepare("DELETE FROM results WHERE id >= ? AND id < ? AND failed = ?"));
+    remove.Bind(LineId(file.job, 0)).Bind(LineId(file.job + 1, 0)).Bind(file.failed);
+    UNMASK_RETURN_IF_ERROR(remove.Run());
+  }
+  UNMASK_ASSIGN_OR_RETURN(Statement remove, database_->Prepare("DELETE FROM files WHERE key = ?"));
+  UNMASK_RETURN_IF_ERROR(remove.Bind(file.key).Run());
+  return transaction->Commit();
 }
 
 }  // namespace unmask

@@ -119,10 +119,19 @@ bool Connection::AwaitRequest() {
   return true;
 }
 
-void Connection::BeginBody(bool chunked, size_t length) {
-  deadline_ = Clock::now() + limits_.body;
-  budget_ = chunked ? limits_.body_bytes + kChunkedSlack : std::min(length, limits_.skip_bytes);
-  if (length > limits_.body_bytes) too_large_ = true;
+void Connection::BeginBody(bool chunked, size_t length, const BodyLimits& limits) {
+  deadline_ = Clock::now() + limits.time;
+  too_large_ = length > limits.bytes;
+  budget_ = chunked ? limits.bytes + kChunkedSlack : too_large_ ? std::min(length, limits_.skip_bytes) : length;
+}
+
+void Connection::SkipBody(size_t length) {
+  char piece[kBuffer];
+  while (length > 0) {
+    const ssize_t got = read(piece, std::min(length, sizeof(piece)));
+    if (got <= 0) return;
+    length -= got;
+  }
 }
 
 Connection::Wake Connection::WaitFor(int event_fd) const {
@@ -157,7 +166,19 @@ ssize_t Connection::ReadSome(char* data, size_t size) {
   }
 }
 
+// The library asks for no more than what must come, and its parser of forms needs the first boundary in one piece.
 ssize_t Connection::read(char* data, size_t size) {
+  size_t filled = 0;
+  while (filled < size) {
+    const ssize_t got = ReadPiece(data + filled, size - filled);
+    if (got < 0) return got;
+    if (got == 0) break;
+    filled += got;
+  }
+  return filled;
+}
+
+ssize_t Connection::ReadPiece(char* data, size_t size) {
   const auto fail = [this] {
     must_close_ = true;
     return -1;

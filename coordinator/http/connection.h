@@ -13,13 +13,17 @@
 
 namespace unmask {
 
+struct BodyLimits {
+  std::chrono::milliseconds time{60'000};  // From the end of the headers to its own.
+  size_t bytes = 4 << 20;                  // As the gRPC port's.
+};
+
 struct ConnectionLimits {
   std::chrono::milliseconds head{10'000};   // From a request's first byte to the end of its headers.
-  std::chrono::milliseconds body{60'000};   // From there to the end of its body.
+  BodyLimits body;                          // Unless a path has its own.
   std::chrono::milliseconds idle{30'000};   // Between requests.
   std::chrono::milliseconds write{30'000};  // That a client may take nothing of a reply.
   size_t head_bytes = 64 << 10;
-  size_t body_bytes = 4 << 20;   // As the gRPC port's.
   size_t skip_bytes = 64 << 20;  // Of a body that is refused: read, so that the client gets to read why.
 };
 
@@ -38,7 +42,9 @@ class Connection final : public httplib::Stream {
   // Waits for the next request. False: none came in time, the client left, or the server ends.
   bool AwaitRequest();
   // The headers are read; `chunked` and `length` are what they say of the body.
-  void BeginBody(bool chunked, size_t length);
+  void BeginBody(bool chunked, size_t length, const BodyLimits& limits);
+  // Reads the body and forgets it: one that is too large, whose client gets to read why only if it may send on.
+  void SkipBody(size_t length);
   // The reply is written. Lets go what was kept for it.
   void EndRequest() { kept_.reset(); }
   // Stays until the reply is written.
@@ -69,6 +75,7 @@ class Connection final : public httplib::Stream {
   // Until the socket is ready for `events`. False at `deadline`, and when the server ends.
   bool Poll(short events, Clock::time_point deadline) const;
   ssize_t ReadSome(char* data, size_t size);
+  ssize_t ReadPiece(char* data, size_t size);  // Within time and size.
   // What an SSL call's result asks to wait for; 0: it has failed.
   short Wanted(int result) const;
   void Linger();

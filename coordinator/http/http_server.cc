@@ -1,15 +1,16 @@
 #include "coordinator/http/http_server.h"
 
-#include <chrono>
 #include <ctime>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "coordinator/errors.h"
 #include "coordinator/host_port.h"
+#include "coordinator/http/batch_routes.h"
+#include "coordinator/http/exchange.h"
 #include "coordinator/http/http_generation.h"
 #include "coordinator/http/listener.h"
 #include "coordinator/http/page.h"
@@ -29,7 +30,6 @@ using httplib::Request;
 using httplib::Response;
 using nlohmann::ordered_json;
 
-constexpr char kJson[] = "application/json";
 constexpr char kTokenizePath[] = "/v1/tokenize";
 constexpr char kModelsPath[] = "/v1/models";
 
@@ -37,20 +37,6 @@ constexpr char kModelsPath[] = "/v1/models";
 constexpr char kPagePolicy[] =
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-// Texts may hold bytes that are no UTF-8: of a client's names, in errors.
-std::string Dump(const ordered_json& json) {
-  return json.dump(-1, ' ', /*ensure_ascii=*/false, ordered_json::error_handler_t::replace);
-}
-
-void SetError(const absl::Status& status, const openai::Completion* asked, Response* reply) {
-  reply->status = openai::HttpCode(status.code());
-  if (const int64_t seconds = openai::RetryAfterSeconds(status); seconds > 0) {
-    reply->set_header("Retry-After", absl::StrCat(seconds));
-  }
-  if (reply->status == 401) reply->set_header("WWW-Authenticate", "Bearer");
-  reply->set_content(Dump(openai::ErrorJson(status, asked)) + "\n", kJson);
-}
 
 std::string Events(const std::vector<ordered_json>& objects) {
   std::string text;
@@ -63,12 +49,14 @@ std::string PathLabel(const std::string& path) {
   for (const char* known : {"/", "/v1/completions", "/v1/chat/completions", kModelsPath, kTokenizePath}) {
     if (path == known) return known;
   }
-  return absl::string_view(path).substr(0, 11) == "/v1/models/" ? "/v1/models/{model}" : "other";
+  if (absl::StartsWith(path, "/v1/models/")) return "/v1/models/{model}";
+  return BatchPathLabel(path).value_or("other");
 }
 
 class OpenAiServer final : public HttpServer {
  public:
-  OpenAiServer(const ServiceContext& context, const FleetOptions& model, std::unique_ptr<TlsContext> tls)
+  OpenAiServer(const ServiceContext& context, const FleetOptions& model, BatchRunner* batch,
+               std::unique_ptr<TlsContext> tls)
       : context_(context), model_(model), started_(std::time(nullptr)), listener_({}, std::move(tls)) {
     for (const auto endpoint : {openai::Endpoint::kCompletions, openai::Endpoint::kChatCompletions}) {
       listener_.Post(openai::EndpointPath(endpoint), [this, endpoint](const Request& request, Response& reply) {
@@ -76,19 +64,19 @@ class OpenAiServer final : public HttpServer {
       });
     }
     listener_.Get(kModelsPath, [this](const Request& request, Response& reply) {
-      Answer("ListModels", request, &reply, [this]() -> absl::StatusOr<ordered_json> {
+      Answer(context_, "ListModels", request, &reply, [this]() -> absl::StatusOr<ordered_json> {
         return ordered_json{{"object", "list"},
                             {"data", {openai::ModelJson(DescribeModel(context_, model_), started_)}}};
       });
     });
     listener_.Get(std::string(kModelsPath) + "/(.+)", [this](const Request& request, Response& reply) {
-      Answer("GetModel", request, &reply, [&]() -> absl::StatusOr<ordered_json> {
+      Answer(context_, "GetModel", request, &reply, [&]() -> absl::StatusOr<ordered_json> {
         UNMASK_RETURN_IF_ERROR(CheckModelName(request.matches[1], ServedModel{.name = model_.model_name}));
         return openai::ModelJson(DescribeModel(context_, model_), started_);
       });
     });
     listener_.Post(kTokenizePath, [this](const Request& request, Response& reply) {
-      Answer("Tokenize", request, &reply, [&] { return TokenizeJson(request.body); });
+      Answer(context_, "Tokenize", request, &reply, [&] { return TokenizeJson(request.body); });
     });
     listener_.Get("/", [](const Request&, Response& reply) {
       reply.set_header("Content-Security-Policy", kPagePolicy);
@@ -97,6 +85,7 @@ class OpenAiServer final : public HttpServer {
       reply.set_header("Cache-Control", "no-cache");
       reply.set_content(Page().data(), Page().size(), "text/html; charset=utf-8");
     });
+    AddBatchRoutes(context, batch, &listener_);
     listener_.set_logger([this](const Request& request, const Response& reply) {
       context_.metrics->HttpResponded(PathLabel(request.path), reply.status);
     });
@@ -112,26 +101,6 @@ class OpenAiServer final : public HttpServer {
   int connections() const override { return listener_.connections(); }
 
  private:
-  static std::optional<std::string> Authorization(const Request& request) {
-    if (!request.has_header("Authorization")) return std::nullopt;
-    return request.get_header_value("Authorization");
-  }
-
-  // A method that answers at once.
-  template <typename Make>
-  void Answer(const char* method, const Request& request, Response* reply, const Make& make) {
-    const auto received = std::chrono::steady_clock::now();
-    absl::Status status = context_.access->Check(method, Authorization(request));
-    if (status.ok()) {
-      absl::StatusOr<ordered_json> json = make();
-      status = json.status();
-      if (json.ok()) reply->set_content(Dump(*json) + "\n", kJson);
-    }
-    if (!status.ok()) SetError(status, nullptr, reply);
-    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - received;
-    context_.metrics->RequestFinished(method, status, taken.count());
-  }
-
   absl::StatusOr<ordered_json> TokenizeJson(const std::string& body) {
     v1::TokenizeRequest request;
     UNMASK_ASSIGN_OR_RETURN(const nlohmann::json json, ParseJson(body));
@@ -210,14 +179,14 @@ class OpenAiServer final : public HttpServer {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string& address, const TlsFiles& tls,
-                                                              const ServiceContext& context,
-                                                              const FleetOptions& model) {
+                                                              const ServiceContext& context, const FleetOptions& model,
+                                                              BatchRunner* batch) {
   UNMASK_ASSIGN_OR_RETURN(HostPort host_port, ParseHostPort(address));
   std::unique_ptr<TlsContext> tls_context;
   if (!tls.empty()) {
     UNMASK_ASSIGN_OR_RETURN(tls_context, TlsContext::Make(tls));
   }
-  auto server = std::make_unique<OpenAiServer>(context, model, std::move(tls_context));
+  auto server = std::make_unique<OpenAiServer>(context, model, batch, std::move(tls_context));
   if (!server->Listen(std::move(host_port)).ok()) {
     return absl::FailedPreconditionError(absl::StrCat("the HTTP address ", address, " cannot be bound"));
   }

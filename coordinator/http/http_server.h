@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "base/credential_files.h"
+#include "coordinator/batch/runner.h"
 #include "coordinator/fleet.h"
 #include "coordinator/service_context.h"
 
@@ -14,11 +15,13 @@ namespace unmask {
 
 class HttpServer {
  public:
-  // Listens on `address` (port 0 takes a free one), with TLS if there are files. model: as of services.h.
+  // Listens on `address` (port 0 takes a free one), with TLS if there are files. model: as of services.h. batch: null
+  // where there is no store.
   // INVALID_ARGUMENT for an address that is none, FAILED_PRECONDITION for one that cannot be bound and for files that
   // OpenSSL does not take.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(const std::string& address, const TlsFiles& tls,
-                                                           const ServiceContext& context, const FleetOptions& model);
+                                                           const ServiceContext& context, const FleetOptions& model,
+                                                           BatchRunner* batch);
   // Cuts off what still runs.
   virtual ~HttpServer() = default;
 

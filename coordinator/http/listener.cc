@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <limits>
 #include <list>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -32,8 +33,6 @@ std::string BusyReply() {
                       "Content-Type: application/json\r\nContent-Length: ", reply.body.size(), "\r\n\r\n", reply.body);
 }
 
-bool TakesBody(const std::string& method) { return method == "POST" || method == "PUT" || method == "PATCH"; }
-
 bool IsChunked(const Request& request) {
   return absl::EqualsIgnoreCase(request.get_header_value("Transfer-Encoding"), "chunked");
 }
@@ -46,6 +45,14 @@ std::optional<uint64_t> LengthOf(const Request& request) {
       !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
   if (!digits || !absl::SimpleAtoi(text, &length)) return std::nullopt;
   return length;
+}
+
+// A browser sends forms, other than JSON, for a page of another origin without asking.
+bool IsOfAnotherOrigin(const Request& request) {
+  if (!request.has_header("Origin")) return false;
+  const std::string origin = request.get_header_value("Origin");
+  const size_t host = origin.find("://");
+  return host == std::string::npos || origin.substr(host + 3) != request.get_header_value("Host");
 }
 
 // Where the library has found the request wrong by itself.
@@ -155,7 +162,7 @@ Listener::Listener(const ListenerOptions& options, std::unique_ptr<TlsContext> t
     setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
   });
   new_task_queue = [this] { return new Threads(options_.connections, &open_); };
-  set_payload_max_length(options_.limits.body_bytes);
+  set_payload_max_length(std::numeric_limits<size_t>::max());  // The connections' limits hold, path by path.
   set_pre_routing_handler(
       [this](const Request& request, Response& response) { return CheckFraming(request, response); });
   set_error_handler(httplib::Server::Handler([](const Request&, Response& response) { ExplainError(&response); }));
@@ -171,6 +178,18 @@ Listener::Listener(const ListenerOptions& options, std::unique_ptr<TlsContext> t
     SetHttpError(500, "internal", "an internal error", &response);
   });
 }
+
+void Listener::PostForm(const std::string& path, const BodyLimits& limits, HandlerWithContentReader handler) {
+  forms_[path] = limits;
+  Post(path, std::move(handler));
+}
+
+void Listener::PostNothing(const std::string& pattern, Handler handler) {
+  nothings_.emplace_back(pattern);
+  Post(pattern, std::move(handler));
+}
+
+bool Listener::IsForm(const Request& request) const { return request.method == "POST" && forms_.count(request.path); }
 
 Listener::~Listener() {
   eventfd_write(stop_fd_, 1);
@@ -216,11 +235,22 @@ void Listener::Serve(Connection* connection) {
   while (!closes && !connection->must_close() && connection->AwaitRequest()) {
     const bool well = process_request(*connection, /*close_connection=*/false, closes, [&](Request& request) {
       request.ranges.clear();  // Replies are whole.
-      connection->BeginBody(IsChunked(request), LengthOf(request).value_or(0));
+      BeginBody(&request, connection);
     });
     connection->EndRequest();
     if (!well) return;
   }
+}
+
+void Listener::BeginBody(Request* request, Connection* connection) const {
+  const bool nothing = std::any_of(nothings_.begin(), nothings_.end(),
+                                   [&](const std::regex& pattern) { return std::regex_match(request->path, pattern); });
+  // curl -X POST says no length; the library would read until the client closes.
+  if (nothing && !request->has_header("Content-Length") && !request->has_header("Transfer-Encoding")) {
+    request->set_header("Content-Length", "0");
+  }
+  const BodyLimits& limits = IsForm(*request) ? forms_.at(request->path) : options_.limits.body;
+  connection->BeginBody(IsChunked(*request), LengthOf(*request).value_or(0), limits);
 }
 
 Listener::HandlerResponse Listener::CheckFraming(const Request& request, Response& response) const {
@@ -237,19 +267,30 @@ Listener::HandlerResponse Listener::CheckFraming(const Request& request, Respons
       request.get_header_value_count("Transfer-Encoding") > 1) {
     return refuse(400, "malformed_request", "the length of the request's body is not clear");
   }
-  if (!TakesBody(request.method)) {
-    if (has_encoding || LengthOf(request).value_or(0) > 0) connection.MustClose();  // The library leaves it unread.
-    if (request.method == "GET" || request.method == "HEAD") return HandlerResponse::Unhandled;
-    return refuse(405, "method_not_allowed", "the method is neither GET nor POST");
+  if (connection.too_large()) {
+    connection.SkipBody(LengthOf(request).value_or(0));
+    SetHttpError(413, "request_too_large", "the request's body or headers are too large", &response);
+    return HandlerResponse::Handled;
   }
-  if (request.method != "POST") return refuse(405, "method_not_allowed", "the method is neither GET nor POST");
+  if (request.method != "POST") {
+    if (has_encoding || LengthOf(request).value_or(0) > 0) connection.MustClose();  // The library leaves it unread.
+    for (const char* known : {"GET", "HEAD", "DELETE"}) {
+      if (request.method == known) return HandlerResponse::Unhandled;
+    }
+    return refuse(405, "method_not_allowed", "the method is none of GET, POST and DELETE");
+  }
   if (!has_length && !has_encoding) return refuse(411, "length_required", "the request says no length of its body");
   if (request.has_header("Content-Encoding")) {
     return refuse(415, "unsupported_encoding", "the request's body is encoded: send it plain");
   }
-  // Other types are what a browser sends for a page of another origin without asking.
   const std::string type = request.get_header_value("Content-Type");
-  if (!absl::StartsWithIgnoreCase(type, "application/json")) {
+  if (IsForm(request)) {
+    if (!absl::StartsWith(type, "multipart/form-data")) {
+      return refuse(415, "unsupported_media_type", "the request's Content-Type is not multipart/form-data");
+    }
+    if (IsOfAnotherOrigin(request))
+      return refuse(403, "other_origin", "the request comes from a page of another origin");
+  } else if (!absl::StartsWithIgnoreCase(type, "application/json")) {
     return refuse(415, "unsupported_media_type", "the request's Content-Type is not application/json");
   }
   return HandlerResponse::Unhandled;

@@ -5,9 +5,12 @@
 #include <httplib.h>
 
 #include <atomic>
+#include <map>
 #include <memory>
+#include <regex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "coordinator/host_port.h"
@@ -21,13 +24,18 @@ struct ListenerOptions {
   int connections = 256;  // At once, a thread each; more are told to come again.
 };
 
-// Routes are added with the library's Get and Post, before Start.
+// Routes are added with the library's Get, Post and Delete, and with those below, before Start. A Post's body is JSON.
 class Listener final : public httplib::Server {
  public:
   // tls: null for plain text.
   Listener(const ListenerOptions& options, std::unique_ptr<TlsContext> tls);
   // Ends all connections, and waits for them.
   ~Listener() override;
+
+  // A form (multipart/form-data), which the handler itself reads: piece by piece, so it may be large.
+  void PostForm(const std::string& path, const BodyLimits& limits, HandlerWithContentReader handler);
+  // Without a body, or with one that is not looked at.
+  void PostNothing(const std::string& pattern, Handler handler);
 
   // Takes connections from its return on; address then holds the port taken. FAILED_PRECONDITION: cannot be bound.
   absl::Status Start(HostPort* address);
@@ -44,8 +52,12 @@ class Listener final : public httplib::Server {
   void Serve(Connection* connection);
   // What the library would read wrongly, or without bound.
   HandlerResponse CheckFraming(const httplib::Request& request, httplib::Response& response) const;
+  void BeginBody(httplib::Request* request, Connection* connection) const;
+  bool IsForm(const httplib::Request& request) const;
 
   const ListenerOptions options_;
+  std::map<std::string, BodyLimits> forms_;  // By path.
+  std::vector<std::regex> nothings_;
   const std::unique_ptr<TlsContext> tls_;
   const int stop_fd_;
   std::atomic<int> open_ = 0;

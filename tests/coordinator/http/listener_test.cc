@@ -25,9 +25,9 @@ using ::testing::StartsWith;
 ListenerOptions Short() {
   ListenerOptions options;
   options.limits.head = std::chrono::milliseconds(400);
-  options.limits.body = std::chrono::milliseconds(400);
+  options.limits.body.time = std::chrono::milliseconds(400);
   options.limits.idle = std::chrono::milliseconds(400);
-  options.limits.body_bytes = 64 << 10;
+  options.limits.body.bytes = 64 << 10;
   options.limits.head_bytes = 16 << 10;
   options.connections = 4;
   return options;
@@ -40,6 +40,20 @@ class ListenerTest : public ::testing::Test {
     signal(SIGPIPE, SIG_IGN);
     listener_.Post("/size", [](const httplib::Request& request, httplib::Response& response) {
       response.set_content(std::to_string(request.body.size()), "text/plain");
+    });
+    // The same for the file of a form.
+    listener_.PostForm("/form", {std::chrono::seconds(5), 256 << 10},
+                       [](const httplib::Request&, httplib::Response& response, const httplib::ContentReader& read) {
+                         size_t size = 0;
+                         const bool whole = read([](const httplib::MultipartFormData&) { return true; },
+                                                 [&](const char*, size_t piece) {
+                                                   size += piece;
+                                                   return true;
+                                                 });
+                         if (whole) response.set_content(std::to_string(size), "text/plain");
+                       });
+    listener_.PostNothing("/nothing", [](const httplib::Request&, httplib::Response& response) {
+      response.set_content("done", "text/plain");
     });
     listener_.Get("/fails", [](const httplib::Request&, httplib::Response&) { throw std::runtime_error("secret"); });
     EXPECT_TRUE(listener_.Start(&address_).ok());
@@ -122,6 +136,38 @@ TEST_F(ListenerTest, ChunkedBodiesAreRead) {
   EXPECT_THAT(client.ReadAll(), EndsWith("\r\n\r\n5"));
 }
 
+std::string PostForm(size_t size, const std::string& more_headers = "") {
+  const std::string body =
+      "--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n" + std::string(size, 'a') + "\r\n--b--\r\n";
+  return "POST /form HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: " +
+         std::to_string(body.size()) + "\r\n" + more_headers + "\r\n" + body;
+}
+
+TEST_F(ListenerTest, AFormMayBeLargerThanOtherBodies) {
+  Client client(address_);
+  for (const size_t size : {0, 100'000, 200'000}) {
+    ASSERT_TRUE(client.Send(PostForm(size)));
+    EXPECT_THAT(client.ReadTo("\r\n\r\n"), StartsWith("HTTP/1.1 200"));
+    EXPECT_EQ(client.ReadTo(std::to_string(size)), std::to_string(size));
+  }
+  ASSERT_TRUE(client.Send(PostForm(300'000)));
+  EXPECT_THAT(client.ReadTo("\"request_too_large\"}}\n"), StartsWith("HTTP/1.1 413"));
+  ASSERT_TRUE(client.Send(PostSize("ab"))) << "what was too large was read, and the connection stays";
+  EXPECT_THAT(client.ReadTo("\r\n\r\n2"), StartsWith("HTTP/1.1 200"));
+  // Byte by byte, its first boundary too.
+  Client slow(address_);
+  for (const char byte : PostForm(3, "Connection: close\r\n")) ASSERT_TRUE(slow.Send(std::string(1, byte)));
+  EXPECT_THAT(slow.ReadAll(), EndsWith("\r\n\r\n3"));
+}
+
+TEST_F(ListenerTest, APostOfNothingNeedsNoLength) {
+  Client client(address_);
+  ASSERT_TRUE(client.Send("POST /nothing HTTP/1.1\r\nContent-Type: application/json\r\n\r\n"));
+  EXPECT_THAT(client.ReadTo("done"), StartsWith("HTTP/1.1 200"));
+  ASSERT_TRUE(client.Send(PostSize("ab")));
+  EXPECT_THAT(client.ReadTo("\r\n\r\n2"), StartsWith("HTTP/1.1 200"));
+}
+
 struct Case {
   const char* what;
   std::string request;
@@ -137,7 +183,7 @@ TEST_F(ListenerTest, WhatIsWrongIsSaidAndTheConnectionEnds) {
       {"a long header", "GET / HTTP/1.1\r\nA: " + std::string(9000, 'a') + "\r\n\r\n", "400", "malformed_request"},
       {"a long path", "GET /" + std::string(9000, 'a') + " HTTP/1.1\r\n\r\n", "414", "uri_too_long"},
       {"endless headers", "GET / HTTP/1.1\r\nA: " + std::string(1 << 20, 'a'), "413", "request_too_large"},
-      {"another method", "DELETE /size HTTP/1.1\r\n\r\n", "405", "method_not_allowed"},
+      {"another method", "PUT /size HTTP/1.1\r\n\r\n", "405", "method_not_allowed"},
       {"no length", "POST /size HTTP/1.1\r\n" + json + "\r\nabc", "411", "length_required"},
       {"a length that is none", "POST /size HTTP/1.1\r\n" + json + "Content-Length: -1\r\n\r\n", "400",
        "malformed_request"},
@@ -148,6 +194,10 @@ TEST_F(ListenerTest, WhatIsWrongIsSaidAndTheConnectionEnds) {
        "malformed_request"},
       {"another type", "POST /size HTTP/1.1\r\nContent-Type: text/plain\r\nContent-Length: 1\r\n\r\na", "415",
        "unsupported_media_type"},
+      {"a form that is none", "POST /form HTTP/1.1\r\n" + json + "Content-Length: 1\r\n\r\na", "415",
+       "unsupported_media_type"},
+      {"a form of another origin", PostForm(1, "Origin: http://b\r\nConnection: close\r\n"), "403", "other_origin"},
+      {"a large form", PostForm(10 << 20, "Connection: close\r\n"), "413", "request_too_large"},
       {"a packed body", "POST /size HTTP/1.1\r\n" + json + "Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\na",
        "415", "unsupported_encoding"},
       {"a large body", PostSize(std::string(10 << 20, 'a'), "Connection: close\r\n"), "413", "request_too_large"},
