@@ -90,6 +90,19 @@ std::vector<MetricFamily> FleetGauges(const v1::GetFleetResponse& fleet) {
   return {queued, queued_work, running, states, canvas, capacity};
 }
 
+std::vector<MetricFamily> BatchGauges(const BatchCensus& census) {
+  MetricFamily jobs = FamilyOf("unmask_batch_jobs", "Batch jobs in the store by their state.");
+  for (int state = v1::BATCH_JOB_STATE_PENDING; state <= v1::BatchJobState_MAX; ++state) {
+    const std::string name = v1::BatchJobState_Name(static_cast<v1::BatchJobState>(state));
+    Add({{"state", EnumLabel(name, "BATCH_JOB_STATE_")}}, census.jobs[state], &jobs);
+  }
+  MetricFamily running = FamilyOf("unmask_batch_items_running", "Lines of batch jobs that are under way.");
+  Add({}, census.items_running, &running);
+  MetricFamily failing = FamilyOf("unmask_batch_store_failing", "1 while the store fails and its jobs are paused.");
+  Add({}, census.store_failing ? 1 : 0, &failing);
+  return {jobs, running, failing};
+}
+
 std::vector<MetricFamily> ProcessMetrics() {
   // Behind the name, which may hold anything, in brackets: state is field 3, utime 14, stime 15, starttime 22, vsize 23
   // and rss 24 (proc(5)).

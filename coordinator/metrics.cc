@@ -22,6 +22,10 @@ using prometheus::Family;
 using prometheus::Histogram;
 using prometheus::MetricFamily;
 
+// Outcomes of a batch job's line.
+constexpr char kSucceeded[] = "succeeded";
+constexpr char kFailed[] = "failed";
+
 // From `first` in doublings, this many bounds.
 Buckets Doublings(double first, int count) {
   Buckets buckets;
@@ -65,6 +69,9 @@ struct Metrics::Families {
                                             .Register(registry)
                                             .Add({});
 
+  Family<Counter>& batch_items = AddCounter(
+      "unmask_batch_items_total", "Lines of batch jobs whose results are stored, by what came of them.", &registry);
+
   Histogram& step_duration = AddHistogram("unmask_step_duration_seconds",
                                           "From a step's dispatch to its result's arrival, all replicas.", &registry)
                                  .Add({}, StepSeconds());
@@ -100,6 +107,7 @@ struct Metrics::Families {
       replays.Add({{"reason", reason}});
       restarts.Add({{"reason", reason}});
     }
+    for (const char* outcome : {kSucceeded, kFailed}) batch_items.Add({{"outcome", outcome}});
   }
 };
 
@@ -142,6 +150,11 @@ void Metrics::HttpResponded(const std::string& path, int code) {
 
 void Metrics::SetHttpConnections(int open) { families_->http_connections.Set(open); }
 
+void Metrics::BatchItemsEnded(int64_t succeeded, int64_t failed) {
+  families_->batch_items.Add({{"outcome", kSucceeded}}).Increment(succeeded);
+  families_->batch_items.Add({{"outcome", kFailed}}).Increment(failed);
+}
+
 void Metrics::OnStep(double seconds, int windows) {
   families_->step_duration.Observe(seconds);
   families_->step_windows.Observe(windows);
@@ -160,9 +173,12 @@ void Metrics::OnReplicaLost(const char* reason, int sequences) {
   families_->replays.Add({{"reason", reason}}).Increment(sequences);
 }
 
-std::string Metrics::Render(const v1::GetFleetResponse& fleet) const {
+std::string Metrics::Render(const v1::GetFleetResponse& fleet, const BatchCensus* batch) const {
   std::vector<MetricFamily> families = families_->registry.Collect();
   for (MetricFamily& family : FleetGauges(fleet)) families.push_back(std::move(family));
+  if (batch != nullptr) {
+    for (MetricFamily& family : BatchGauges(*batch)) families.push_back(std::move(family));
+  }
   for (MetricFamily& family : ProcessMetrics()) families.push_back(std::move(family));
   return prometheus::TextSerializer().Serialize(families);
 }

@@ -3,10 +3,12 @@
 #ifndef UNMASK_COORDINATOR_METRICS_H_
 #define UNMASK_COORDINATOR_METRICS_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
 #include "absl/status/status.h"
+#include "coordinator/batch/census.h"
 #include "coordinator/fleet_observer.h"
 #include "unmask/v1/fleet.pb.h"
 
@@ -30,12 +32,15 @@ class Metrics final : public FleetObserver {
   void HttpResponded(const std::string& path, int code);
   void SetHttpConnections(int open);
 
+  // Lines of batch jobs whose results are stored.
+  void BatchItemsEnded(int64_t succeeded, int64_t failed);
+
   void OnStep(double seconds, int windows) override;
   void OnDenoised(v1::Remasking strategy, int tokens) override;
   void OnReplicaLost(const char* reason, int sequences) override;
 
-  // Prometheus text format.
-  std::string Render(const v1::GetFleetResponse& fleet) const;
+  // Prometheus text format. batch: null where there is no store.
+  std::string Render(const v1::GetFleetResponse& fleet, const BatchCensus* batch) const;
 
  private:
   struct Families;

@@ -181,7 +181,9 @@ class GrpcServer final : public Server {
  private:
   std::string RenderMetrics() {
     if (http_) metrics_.SetHttpConnections(http_->connections());
-    return metrics_.Render(fleet_.Describe());
+    if (!batch_runner_) return metrics_.Render(fleet_.Describe(), nullptr);
+    const BatchCensus batch = batch_runner_->Census();
+    return metrics_.Render(fleet_.Describe(), &batch);
   }
 
   // In the order in which they use each other.

@@ -55,17 +55,28 @@ absl::Status BatchBook::Load() {
 }
 
 // What clients see: a job that could run is paused while the store is in trouble, and runs once a line of it did.
+v1::BatchJobState BatchBook::StateOf(const Entry& entry) const {
+  if (entry.job.state() != v1::BATCH_JOB_STATE_PENDING) return entry.job.state();
+  if (in_trouble()) return v1::BATCH_JOB_STATE_PAUSED;
+  const v1::BatchJobCounts& counts = entry.job.counts();
+  return entry.out > 0 || counts.succeeded() + counts.failed() > 0 ? v1::BATCH_JOB_STATE_RUNNING
+                                                                   : v1::BATCH_JOB_STATE_PENDING;
+}
+
 v1::BatchJob BatchBook::View(const Entry& entry) const {
   v1::BatchJob job = entry.job;
-  if (job.state() != v1::BATCH_JOB_STATE_PENDING) return job;
-  if (in_trouble()) {
-    job.set_state(v1::BATCH_JOB_STATE_PAUSED);
+  job.set_state(StateOf(entry));
+  if (Paused(job) && !Paused(entry.job)) {
     job.mutable_error()->set_reason(ErrorReason(trouble_));
     job.mutable_error()->set_message(std::string(trouble_.message()));
-  } else if (entry.out > 0 || job.counts().succeeded() + job.counts().failed() > 0) {
-    job.set_state(v1::BATCH_JOB_STATE_RUNNING);
   }
   return job;
+}
+
+std::array<int64_t, v1::BatchJobState_ARRAYSIZE> BatchBook::JobsByState() const {
+  std::array<int64_t, v1::BatchJobState_ARRAYSIZE> jobs = {};
+  for (const auto& [key, entry] : entries_) ++jobs[StateOf(entry)];
+  return jobs;
 }
 
 absl::StatusOr<int64_t> BatchBook::KeyOf(const std::string& name) const {
@@ -229,11 +240,15 @@ absl::Status BatchBook::SaveResults(Entries::iterator at) {
   Entry& entry = at->second;
   if (entry.unsaved.empty()) return absl::OkStatus();
   v1::BatchJob job = entry.job;
-  for (const auto& result : entry.unsaved) {
-    v1::BatchJobCounts& counts = *job.mutable_counts();
-    result.failed() ? counts.set_failed(counts.failed() + 1) : counts.set_succeeded(counts.succeeded() + 1);
-  }
+  v1::BatchJobCounts& counts = *job.mutable_counts();
+  const int64_t failed = std::count_if(entry.unsaved.begin(), entry.unsaved.end(),
+                                       [](const v1::BatchJobResult& result) { return result.failed(); });
+  const int64_t succeeded = entry.unsaved.size() - failed;
+  counts.set_failed(counts.failed() + failed);
+  counts.set_succeeded(counts.succeeded() + succeeded);
   UNMASK_RETURN_IF_ERROR(store_->SaveResults(at->first, entry.unsaved, job));
+  saved_.set_failed(saved_.failed() + failed);
+  saved_.set_succeeded(saved_.succeeded() + succeeded);
   entry.job = std::move(job);
   entry.unsaved.clear();
   Changed(entry);

@@ -3,12 +3,14 @@
 #ifndef UNMASK_COORDINATOR_BATCH_BOOK_H_
 #define UNMASK_COORDINATOR_BATCH_BOOK_H_
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -72,6 +74,11 @@ class BatchBook {
   absl::Status Save(int64_t now);
   bool in_trouble() const { return !trouble_.ok(); }
 
+  // By state, as clients see them.
+  std::array<int64_t, v1::BatchJobState_ARRAYSIZE> JobsByState() const;
+  // How many results have been stored since the last call: only the counts of lines that have one.
+  v1::BatchJobCounts TakeSaved() { return std::exchange(saved_, {}); }
+
   // Jobs that have changed since the last call, as they are now; a deleted one is unspecified but for its name.
   std::vector<v1::BatchJob> TakeChanges();
 
@@ -99,6 +106,7 @@ class BatchBook {
   absl::Status SaveResults(Entries::iterator at);
   absl::Status EndIfThrough(Entries::iterator at, int64_t now);
   absl::Status WriteOutput(Entries::iterator at);
+  v1::BatchJobState StateOf(const Entry& entry) const;
   v1::BatchJob View(const Entry& entry) const;
   void Changed(const Entry& entry) { changed_.push_back(entry.job.name()); }
 
@@ -110,6 +118,7 @@ class BatchBook {
   Entries entries_;  // By key: the oldest first.
   std::map<std::string, int64_t> keys_;
   absl::Status trouble_;  // Of the store; while it lasts, nothing runs.
+  v1::BatchJobCounts saved_;
   std::vector<std::string> changed_;
 };
 

@@ -93,7 +93,13 @@ absl::StatusOr<std::unique_ptr<BatchRunner>> BatchRunner::Start(const ServiceCon
 absl::Status BatchRunner::Open() {
   absl::StatusOr<std::unique_ptr<BatchBook>> book = BatchBook::Open(folder_);
   closed_ = book.status();
-  if (book.ok()) book_ = *std::move(book);
+  if (book.ok()) {
+    book_ = *std::move(book);
+    Count(/*jobs_changed=*/true);
+  } else {
+    MutexLock lock(&mutex_);
+    census_.store_failing = true;
+  }
   return closed_;
 }
 
@@ -220,8 +226,24 @@ void BatchRunner::Unwatch(const BatchWatcher* watcher) {
   }
 }
 
+BatchCensus BatchRunner::Census() {
+  MutexLock lock(&mutex_);
+  return census_;
+}
+
+void BatchRunner::Count(bool jobs_changed) {
+  const v1::BatchJobCounts saved = book_->TakeSaved();
+  context_.metrics->BatchItemsEnded(saved.succeeded(), saved.failed());
+  MutexLock lock(&mutex_);
+  if (jobs_changed) census_.jobs = book_->JobsByState();
+  census_.items_running = static_cast<int64_t>(flights_.size());
+  census_.store_failing = book_->in_trouble();
+}
+
 void BatchRunner::Tell() {
-  for (const v1::BatchJob& job : book_->TakeChanges()) {
+  const std::vector<v1::BatchJob> changes = book_->TakeChanges();
+  Count(!changes.empty());
+  for (const v1::BatchJob& job : changes) {
     const auto [begin, end] = watchers_.equal_range(job.name());
     for (auto at = begin; at != end; ++at) at->second->OnJob(job);
     const bool over = job.state() >= v1::BATCH_JOB_STATE_SUCCEEDED || job.state() == v1::BATCH_JOB_STATE_UNSPECIFIED;

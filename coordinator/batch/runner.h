@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "base/mutex.h"
 #include "coordinator/batch/book.h"
+#include "coordinator/batch/census.h"
 #include "coordinator/service_context.h"
 
 namespace unmask {
@@ -48,6 +49,9 @@ class BatchRunner {
   void Watch(const v1::BatchJob& job, std::shared_ptr<BatchWatcher> watcher);
   void Unwatch(const BatchWatcher* watcher);
 
+  // As of the last change.
+  BatchCensus Census();
+
   // Starts no more lines and drops those in flight: nobody waits for them, and shutting down waits for nobody but them.
   void Drain();
 
@@ -69,6 +73,7 @@ class BatchRunner {
   bool Dispatch();        // Lines as far as there is room; false: there are none.
   bool Launch();          // One; false: there is none.
   void Tell();
+  void Count(bool jobs_changed);
   Clock::time_point NextLook() const;
 
   const ServiceContext context_;
@@ -87,6 +92,7 @@ class BatchRunner {
   CondVar woken_;
   std::vector<Command> commands_ ABSL_GUARDED_BY(mutex_);
   std::vector<Landing> landings_ ABSL_GUARDED_BY(mutex_);
+  BatchCensus census_ ABSL_GUARDED_BY(mutex_);
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;

@@ -15,6 +15,8 @@
 #include <string>
 #include <thread>
 
+#include "tests/coordinator/batch/batch_client.h"
+#include "tests/coordinator/batch/scratch.h"
 #include "tests/coordinator/test_service.h"
 #include "tests/support/golden.h"
 
@@ -39,11 +41,13 @@ std::string SourceFile(const std::string& path) {
   return content.str();
 }
 
-// What a service shows that has answered, refused and lost a replica.
+// What a service shows that has answered, refused, lost a replica and run a batch job.
 const std::string& Page() {
   static const std::string page = [] {
+    const testing::Scratch scratch;
     ServerOptions ports;
     ports.http_listen = "127.0.0.1:0";
+    ports.store = scratch / "store";
     TestService service(ports);
     EXPECT_TRUE(httplib::Client("http://" + service.server->http_address()).Get("/v1/models"));
     testing::ScriptedReplicaOptions options;
@@ -59,6 +63,9 @@ const std::string& Page() {
     options.dies_at_step = 0;
     replica = service.StartReplica(options);
     client.join();
+    testing::BatchClient batch(service.channel);
+    batch.Create("job", testing::TinyLines(4, /*bad=*/4));
+    EXPECT_EQ(batch.Watch("job").state(), v1::BATCH_JOB_STATE_SUCCEEDED);
     httplib::Client admin("http://" + service.server->admin_address());
     const auto reply = admin.Get("/metrics");
     EXPECT_TRUE(reply && reply->status == 200);
@@ -127,6 +134,10 @@ TEST(MetricsTest, EverythingThatOperatorsCountOnIsThere) {
                            "unmask_replica_state",
                            "unmask_replica_restarts_total",
                            "unmask_sequence_replays_total",
+                           "unmask_batch_jobs",
+                           "unmask_batch_items_running",
+                           "unmask_batch_items_total",
+                           "unmask_batch_store_failing",
                            "unmask_expected_replicas",
                            "unmask_build_info",
                            "process_cpu_seconds_total",
@@ -145,8 +156,15 @@ TEST(MetricsTest, TheFiguresAreThoseOfWhatHappened) {
   EXPECT_THAT(Page(), HasSubstr("unmask_replica_restarts_total{reason=\"ended\"} 1\n"));
   EXPECT_THAT(Page(), HasSubstr("unmask_sequence_replays_total{reason=\"ended\"} 1\n"));
   EXPECT_THAT(Page(), HasSubstr("unmask_sequence_replays_total{reason=\"silent\"} 0\n"));
-  EXPECT_THAT(Page(), HasSubstr("unmask_committed_tokens_total 16\n"));
-  EXPECT_THAT(Page(), HasSubstr("unmask_tokens_per_step_sum{strategy=\"low_confidence\"} 16\n"));
+  // 16 of the request, 8, 16 and 8 of the job's three lines that can be.
+  EXPECT_THAT(Page(), HasSubstr("unmask_committed_tokens_total 48\n"));
+  EXPECT_THAT(Page(), HasSubstr("unmask_tokens_per_step_sum{strategy=\"low_confidence\"} 48\n"));
+  EXPECT_THAT(Page(), HasSubstr("unmask_batch_jobs{state=\"succeeded\"} 1\n"));
+  EXPECT_THAT(Page(), HasSubstr("unmask_batch_jobs{state=\"running\"} 0\n"));
+  EXPECT_THAT(Page(), HasSubstr("unmask_batch_items_total{outcome=\"succeeded\"} 3\n"));
+  EXPECT_THAT(Page(), HasSubstr("unmask_batch_items_total{outcome=\"failed\"} 1\n"));
+  EXPECT_THAT(Page(), HasSubstr("unmask_batch_items_running 0\n"));
+  EXPECT_THAT(Page(), HasSubstr("unmask_batch_store_failing 0\n"));
   EXPECT_THAT(Page(), HasSubstr("unmask_time_to_first_block_seconds_count{method=\"Generate\"} 1\n"));
   EXPECT_THAT(Page(), Not(HasSubstr("process_resident_memory_bytes 0\n")));
   EXPECT_THAT(Page(), Not(HasSubstr("unmask_step_duration_seconds_count 0\n")));
