@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # The chart on real Kubernetes, in namespaces that this makes and that vanish with it:
 #
-#   test-cluster.sh [--if-cached] [L1] [L2]      By default both.
+#   test-cluster.sh [--if-cached] [L1] [L2] [walk]      By default L1 and L2.
 #
-#   L1   control plane with nodes and GPUs that are not there: minutes
-#   L2   a kubelet with containerd and the project's own CPU image, which is built from build/bin: needs root
+#   L1       control plane with nodes and GPUs that are not there: minutes
+#   L2       a kubelet with containerd and the project's own CPU image, which is built from build/bin: needs root
+#   walk     an operator's first hour; writes docs/kubernetes-walk.md
 #
 # The programs of the cluster are built once (scripts/cluster-tools.sh, ten minutes of a core). With --if-cached, what is not there
 # is not built, and what cannot be run is said and is no failure. UNMASK_PATIENCE multiplies all time limits (4).
@@ -56,17 +57,22 @@ run() {  # SECONDS PROGRAM
 for level in "${levels[@]}"; do
   case $level in
     L1) run 900 fake_nodes_test.py; continue ;;
-    L2) ;;
-    *) echo "test-cluster.sh: unknown level '$level' (known: L1, L2)" >&2; exit 64 ;;
+    L2 | walk) ;;
+    *) echo "test-cluster.sh: unknown level '$level' (known: L1, L2, walk)" >&2; exit 64 ;;
   esac
   reason=$(no_node)
   [ -z "$reason" ] || { cannot "$level" "$reason"; continue; }
   GHZ=$(bench/ghz/fetch.sh) || { cannot "$level" "${GHZ#skipped: }"; continue; }
   export GHZ
   image || { [ -n "$cached" ] || exit 1; cannot "$level" "the image could not be built"; continue; }
-  UNMASK_CLIENT_PYTHON=$(UNMASK_BIN_DIR=$PWD/build/bin python3 tests/examples/examples_test.py --environment) ||
-    { cannot "$level" "${UNMASK_CLIENT_PYTHON#skipped: }"; continue; }
-  export UNMASK_CLIENT_PYTHON
-  run 900 kubelet_test.py
-  run 600 group_test.py
+  case $level in
+    L2)
+      UNMASK_CLIENT_PYTHON=$(UNMASK_BIN_DIR=$PWD/build/bin python3 tests/examples/examples_test.py --environment) ||
+        { cannot "$level" "${UNMASK_CLIENT_PYTHON#skipped: }"; continue; }
+      export UNMASK_CLIENT_PYTHON
+      run 900 kubelet_test.py
+      run 600 group_test.py
+      ;;
+    walk) run 600 walk.py ;;
+  esac
 done
