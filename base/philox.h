@@ -29,6 +29,7 @@ constexpr PhiloxWords Philox4x32(PhiloxWords counter, uint32_t key0, uint32_t ke
 enum class NoiseStream : uint32_t {
   kGumbel = 0,     // Index: token id / 4; word: token id % 4.
   kRemasking = 1,  // Index 0: which positions a random strategy keeps.
+  kScoring = 3,    // Index 0: which positions a sample masks; index 1: how many the first of a batch masks.
 };
 
 // Four words for (seed, stream, step, position, index).

@@ -67,7 +67,7 @@ absl::Status Replica::Load(const std::string& folder, const std::string& dtype, 
 
 absl::Status Replica::Begin(SequenceSpec spec) {
   kv_->Clear();
-  sequence_ = std::make_unique<Sequence>(++last_id_, std::move(spec));
+  sequence_ = std::make_unique<DenoisingSequence>(++last_id_, std::move(spec));
   return absl::OkStatus();
 }
 

@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "bench/profile.h"
 #include "cluster/communicator.h"
-#include "coordinator/sequence.h"
+#include "coordinator/denoising_sequence.h"
 #include "worker/engine.h"
 
 namespace unmask::bench {

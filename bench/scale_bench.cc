@@ -156,7 +156,7 @@ class Scale {
     spec.options.set_cache(v1::CACHE_DUAL);
     const uint64_t id = fleet_.NextSequenceId();
     spec.options.set_seed(id);
-    auto sequence = std::make_unique<Sequence>(id, std::move(spec));
+    std::unique_ptr<Sequence> sequence = std::make_unique<DenoisingSequence>(id, std::move(spec));
     sequence->sink = std::make_shared<Sink>(&ended_);
     if (!fleet_.Submit(std::move(sequence), absl::Hours(100)).ok()) exit(EXIT_FAILURE);
   }

@@ -222,7 +222,7 @@ void Fleet::Detach(uint64_t epoch, const char* reason) {
                             "the request killed every replica that it was given",
                             {{"replays", absl::StrCat(sequence->replays)}});
       Log(Severity::kError, "request killed every replica that it was given: failed as poison",
-          {{"request_id", sequence->spec().request_id}, {"replays", sequence->replays}});
+          {{"request_id", sequence->request_id()}, {"replays", sequence->replays}});
     } else {
       status = Place(std::move(sequence));
     }
@@ -256,13 +256,13 @@ uint64_t Fleet::NextSequenceId() {
   return ++last_sequence_;
 }
 
-// The ready replica with the least work left, of the sequence's numerics if it has begun.
+// The ready replica with the least work left, of the sequence's numerics if it has any.
 std::shared_ptr<Replica> Fleet::Choose(const Sequence& sequence) const {
   std::shared_ptr<Replica> best;
   int64_t least = 0;
   for (const auto& [name, member] : members_) {
     if (member.status.state() != v1::REPLICA_STATE_READY) continue;
-    if (sequence.started && member.replica->numerics() != sequence.numerics) continue;
+    if (!sequence.numerics.empty() && member.replica->numerics() != sequence.numerics) continue;
     const int64_t work = member.replica->work_left();
     if (!best || work < least) {
       best = member.replica;
@@ -317,7 +317,7 @@ int32_t Fleet::StepsWithin(const SequenceSpec& spec, absl::Duration time_left) c
   const auto in_time = [&](int32_t steps) {
     SequenceSpec fitted = spec;
     fitted.options.set_steps(steps);
-    Sequence probe(0, std::move(fitted));
+    DenoisingSequence probe(0, std::move(fitted));
     std::shared_ptr<Replica> replica;
     {
       MutexLock lock(&mutex_);

@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/mutex.h"
+#include "coordinator/denoising_sequence.h"
 #include "coordinator/fleet_observer.h"
 #include "coordinator/replica.h"
 #include "coordinator/served_model.h"

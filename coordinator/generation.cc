@@ -49,7 +49,7 @@ absl::Status Generation::SubmitParsed(Request request, Parse parse, bool events,
   spec.events = events;
   if (events) stream_->OnEvents({AcceptedEvent(spec)});
   sequence_id_ = fleet_.NextSequenceId();
-  auto sequence = std::make_unique<Sequence>(sequence_id_, std::move(spec));
+  auto sequence = std::make_unique<DenoisingSequence>(sequence_id_, std::move(spec));
   sequence->sink = stream_;
   return fleet_.Submit(std::move(sequence), time_left);
 }

@@ -1,21 +1,14 @@
 #include "coordinator/generation_call.h"
 
 #include <cassert>
-#include <chrono>
-#include <string>
 #include <utility>
 
-#include "absl/time/time.h"
-#include "coordinator/errors.h"
 #include "coordinator/generation.h"
 #include "coordinator/raw_call.h"
 #include "coordinator/request_names.h"
 
 namespace unmask {
 namespace {
-
-// A client gives up at its own deadline, which its cancellation brings here a moment before ours.
-constexpr std::chrono::milliseconds kDeadlineSlack(100);
 
 // The part that unary and streaming calls share. Reactor: grpc::ServerUnaryReactor or grpc::ServerWriteReactor.
 template <typename Reactor>
@@ -32,19 +25,16 @@ class GenerationCall : public Reactor, protected CallWriter {
   void Begin(const grpc::ByteBuffer& bytes, bool events) {
     Request request;
     absl::Status status = ReadRequest(access_, method_, call_, bytes, &request);
-    const RequestNames names = Identify(request.request_id());
-    if (status.ok()) status = generation_.Submit(std::move(request), events, TimeLeft());
-    SayNames(names, status.ok());
+    const RequestNames names = NameCall(call_, request.request_id());
+    generation_.Identify(names);
+    if (status.ok()) status = generation_.Submit(std::move(request), events, TimeLeft(call_));
+    SayNames(names, status.ok(), &call_);
     if (!status.ok()) generation_.End(status);
     stream().Open();
   }
 
-  // The client has left, or its deadline has passed. Never before the handler has returned.
-  void OnCancel() override {
-    const bool late = std::chrono::system_clock::now() + kDeadlineSlack >= call_.deadline();
-    generation_.End(late ? ServiceError(absl::StatusCode::kDeadlineExceeded, kDeadline, "the deadline has passed")
-                         : ServiceError(absl::StatusCode::kCancelled, kCancelled, "the client cancelled the call"));
-  }
+  // Never before the handler has returned.
+  void OnCancel() override { generation_.End(WhyCancelled(call_)); }
 
   void OnDone() override { delete this; }
 
@@ -52,29 +42,6 @@ class GenerationCall : public Reactor, protected CallWriter {
   TokenStream& stream() { return generation_.stream(); }
 
  private:
-  // By the call's headers too; the reply's say it back.
-  RequestNames Identify(const std::string& id_field) {
-    const RequestNames names = NameRequest(id_field, Header(call_, kRequestIdHeader).value_or(""),
-                                           Header(call_, kTraceparentHeader).value_or(""));
-    generation_.Identify(names);
-    return names;
-  }
-
-  // In the trailers of a call that was refused at once: clients' retry policies repeat none that has had headers.
-  void SayNames(const RequestNames& names, bool admitted) {
-    const auto say = [&](const char* header, const std::string& value) {
-      admitted ? call_.AddInitialMetadata(header, value) : call_.AddTrailingMetadata(header, value);
-    };
-    say(kRequestIdHeader, names.request_id);
-    if (!names.traceparent.empty()) say(kTraceparentHeader, names.traceparent);
-  }
-
-  absl::Duration TimeLeft() const {
-    const auto deadline = call_.deadline();
-    if (deadline == std::chrono::system_clock::time_point::max()) return absl::InfiniteDuration();
-    return absl::FromChrono(deadline - std::chrono::system_clock::now());
-  }
-
   const Access& access_;
   const char* const method_;
   grpc::CallbackServerContext& call_;

@@ -1,6 +1,7 @@
 #include "base/status.h"
 #include "coordinator/generation_call.h"
 #include "coordinator/raw_call.h"
+#include "coordinator/score_call.h"
 #include "coordinator/services.h"
 #include "coordinator/text_methods.h"
 #include "unmask/v1/inference.grpc.pb.h"
@@ -24,6 +25,7 @@ using RawService = Raw<v1::InferenceService::WithRawCallbackMethod_Generate,    
                        v1::InferenceService::WithRawCallbackMethod_GenerateStream,  //
                        v1::InferenceService::WithRawCallbackMethod_Infill,          //
                        v1::InferenceService::WithRawCallbackMethod_InfillStream,    //
+                       v1::InferenceService::WithRawCallbackMethod_Score,           //
                        v1::InferenceService::WithRawCallbackMethod_Tokenize,        //
                        v1::InferenceService::WithRawCallbackMethod_Detokenize>::Service;
 
@@ -46,6 +48,10 @@ class InferenceService final : public RawService {
   grpc::ServerWriteReactor<grpc::ByteBuffer>* InfillStream(grpc::CallbackServerContext* call,
                                                            const grpc::ByteBuffer* request) override {
     return unmask::InfillStream(context_, call, request);
+  }
+  grpc::ServerUnaryReactor* Score(grpc::CallbackServerContext* call, const grpc::ByteBuffer* request,
+                                  grpc::ByteBuffer* response) override {
+    return unmask::Score(context_, call, request, response);
   }
 
   grpc::ServerUnaryReactor* Tokenize(grpc::CallbackServerContext* call, const grpc::ByteBuffer* request,

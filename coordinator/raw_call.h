@@ -11,11 +11,14 @@
 
 #include <chrono>
 #include <optional>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "coordinator/grpc_status.h"
+#include "coordinator/request_names.h"
 #include "coordinator/service_context.h"
 #include "google/protobuf/message_lite.h"
 
@@ -29,6 +32,17 @@ std::optional<absl::string_view> Header(const grpc::CallbackServerContext& call,
 absl::Status ReadRequest(const Access& access, const char* method, const grpc::CallbackServerContext& call,
                          const grpc::ByteBuffer& bytes, google::protobuf::MessageLite* message);
 grpc::ByteBuffer ToBytes(const google::protobuf::MessageLite& message);
+
+// How a call is found again: by the request's own field and the call's headers; the reply's say it back.
+RequestNames NameCall(const grpc::CallbackServerContext& call, const std::string& id_field);
+// Says them: in the trailers of a call that was refused at once, since clients' retry policies repeat none that has had
+// headers.
+void SayNames(const RequestNames& names, bool admitted, grpc::CallbackServerContext* call);
+
+// Until the client's deadline.
+absl::Duration TimeLeft(const grpc::CallbackServerContext& call);
+// The error of a call in OnCancel: the client has left, or its deadline has passed.
+absl::Status WhyCancelled(const grpc::CallbackServerContext& call);
 
 // What gRPC hands to a unary handler.
 struct UnaryCall {

@@ -109,8 +109,7 @@ void Replica::Pump(std::optional<Clock::time_point> result) {
 absl::Status Replica::OnResult(const StepResult& result) {
   struct Told {
     std::shared_ptr<SequenceSink> sink;
-    std::vector<v1::GenerateStreamResponse> events;
-    bool first_block = false;
+    StepOutcome outcome;
     std::optional<absl::StatusOr<v1::GenerateResponse>> response;
   };
   const Clock::time_point came = now_();
@@ -125,15 +124,14 @@ absl::Status Replica::OnResult(const StepResult& result) {
     times_.Record(cost, came - begun_);  // With the coordinator's own time: it is what a step costs a sequence.
     if (observer_ != nullptr) observer_->OnStep(Seconds(came - sent_), result.candidates_size());
     for (Scheduler::Progress& step : progress) {
-      tokens_ += step.tokens;
-      if (observer_ != nullptr && step.denoised) {
-        observer_->OnDenoised(step.sequence->spec().options.remasking(), step.tokens);
+      tokens_ += step.outcome.tokens;
+      if (observer_ != nullptr && step.outcome.denoised) {
+        observer_->OnDenoised(*step.outcome.denoised, step.outcome.tokens);
       }
       if (!step.sequence->sink) continue;
       Told& tell = told.emplace_back();
       tell.sink = step.sequence->sink;
-      tell.events = std::move(step.events);
-      tell.first_block = step.first_block_ended;
+      tell.outcome = std::move(step.outcome);
       if (!step.over) continue;
       if (step.status.ok()) {
         tell.response = step.over->Response();
@@ -156,8 +154,9 @@ absl::Status Replica::OnResult(const StepResult& result) {
   }
   Pump(came);  // The replica computes while the clients are told.
   for (Told& tell : told) {
-    if (tell.first_block) tell.sink->OnFirstBlock();
-    if (!tell.events.empty()) tell.sink->OnEvents(std::move(tell.events));
+    if (tell.outcome.first_block_ended) tell.sink->OnFirstBlock();
+    if (!tell.outcome.events.empty()) tell.sink->OnEvents(std::move(tell.outcome.events));
+    if (tell.outcome.score) tell.sink->OnScore(*tell.outcome.score);
     if (tell.response) tell.sink->OnDone(*std::move(tell.response));
   }
   for (auto& sequence : given) taker(std::move(sequence));  // After its events were told: the next come from elsewhere.

@@ -10,29 +10,6 @@
 namespace unmask {
 namespace {
 
-absl::Status CheckPriority(v1::Priority priority) {
-  if (v1::Priority_IsValid(priority)) return absl::OkStatus();
-  return InvalidField(kOptionInvalid, "priority",
-                      absl::StrCat("priority ", static_cast<int>(priority), " does not exist"));
-}
-
-// Ids that a client sent: all exist, and none is the mask, which would be generated.
-absl::Status CheckIds(const google::protobuf::RepeatedField<int32_t>& ids, absl::string_view field, bool parity,
-                      const ServedModel& model) {
-  const int32_t bound = parity ? model.shape.embedding_size() : model.token_bound();
-  for (int i = 0; i < ids.size(); ++i) {
-    const std::string path = absl::StrCat(field, "[", i, "]");
-    if (ids[i] < 0 || ids[i] >= bound) {
-      return InvalidField(kTokenOutOfRange, path, absl::StrCat(path, " ", ids[i], " is not in [0, ", bound, ")"));
-    }
-    if (!parity && ids[i] == model.mask()) {
-      return InvalidField(kMaskTokenInPrompt, path,
-                          absl::StrCat(path, " ", ids[i], " is the mask token, which only reference_parity allows"));
-    }
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<std::vector<int32_t>> Prompt(const v1::GenerateRequest& request, const ServedModel& model) {
   switch (request.input_case()) {
     case v1::GenerateRequest::kText:
@@ -51,6 +28,28 @@ absl::StatusOr<std::vector<int32_t>> Prompt(const v1::GenerateRequest& request, 
 }
 
 }  // namespace
+
+absl::Status CheckPriority(v1::Priority priority) {
+  if (v1::Priority_IsValid(priority)) return absl::OkStatus();
+  return InvalidField(kOptionInvalid, "priority",
+                      absl::StrCat("priority ", static_cast<int>(priority), " does not exist"));
+}
+
+absl::Status CheckIds(const google::protobuf::RepeatedField<int32_t>& ids, absl::string_view field, bool parity,
+                      const ServedModel& model) {
+  const int32_t bound = parity ? model.shape.embedding_size() : model.token_bound();
+  for (int i = 0; i < ids.size(); ++i) {
+    const std::string path = absl::StrCat(field, "[", i, "]");
+    if (ids[i] < 0 || ids[i] >= bound) {
+      return InvalidField(kTokenOutOfRange, path, absl::StrCat(path, " ", ids[i], " is not in [0, ", bound, ")"));
+    }
+    if (!parity && ids[i] == model.mask()) {
+      return InvalidField(kMaskTokenInPrompt, path,
+                          absl::StrCat(path, " ", ids[i], " is the mask token, which only reference_parity allows"));
+    }
+  }
+  return absl::OkStatus();
+}
 
 absl::Status CheckModelName(const std::string& name, const ServedModel& model) {
   if (name.empty() || name == model.name) return absl::OkStatus();

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "coordinator/sequence.h"
+#include "coordinator/denoising_sequence.h"
 #include "coordinator/served_model.h"
 #include "unmask/v1/inference.pb.h"
 
@@ -25,6 +25,12 @@ absl::StatusOr<SequenceSpec> ParseInfill(const v1::InfillRequest& request,
 absl::StatusOr<std::vector<int32_t>> EncodeChat(const v1::Chat& chat, const ServedModel& model);
 absl::StatusOr<std::vector<int32_t>> EncodeText(const std::string& text, absl::string_view field,
                                                 const ServedModel& model);
+
+// Ids that a client sent: all exist, and outside parity none is the mask, which would be generated.
+absl::Status CheckIds(const google::protobuf::RepeatedField<int32_t>& ids, absl::string_view field, bool parity,
+                      const ServedModel& model);
+
+absl::Status CheckPriority(v1::Priority priority);
 
 // NOT_FOUND unless `name` is empty or the model's.
 absl::Status CheckModelName(const std::string& name, const ServedModel& model);

@@ -50,26 +50,48 @@ v1::Timing RequestRecord::Timing() const {
   return timing;
 }
 
+bool RequestRecord::End(const absl::Status& status, Clock::time_point now) {
+  metrics_->RequestFinished(method_, status, Seconds(now - received_));
+  if (status.ok()) return true;
+  Log(Severity::kInfo, "request",
+      {{"method", method_},
+       {"code", absl::StatusCodeToString(status.code())},
+       {"reason", ErrorReason(status)},
+       {"request_id", names_.request_id},
+       {"trace_id", names_.trace_id},
+       {"span_id", names_.span_id},
+       {"parent_span_id", names_.parent_span_id},
+       {"replica", replica_},
+       {"epoch", epoch_},
+       {"queue_ms", Millis(started_.value_or(now) - received_)},
+       {"total_ms", Millis(now - received_)}});
+  return false;
+}
+
+void RequestRecord::Finished(const absl::StatusOr<v1::ScoreResponse>& result) {
+  const Clock::time_point now = Clock::now();
+  if (!End(result.status(), now)) return;
+  Log(Severity::kInfo, "request",
+      {{"method", method_},
+       {"code", "OK"},
+       {"request_id", names_.request_id},
+       {"trace_id", names_.trace_id},
+       {"span_id", names_.span_id},
+       {"parent_span_id", names_.parent_span_id},
+       {"replica", replica_},
+       {"epoch", epoch_},
+       {"replays", result->replays()},
+       {"prompt_tokens", result->prompt_tokens()},
+       {"targets", result->scores_size()},
+       {"samples", result->samples()},
+       {"forward_passes", result->forward_passes()},
+       {"queue_ms", Millis(started_.value_or(now) - received_)},
+       {"total_ms", Millis(now - received_)}});
+}
+
 void RequestRecord::Finished(const absl::StatusOr<v1::GenerateResponse>& result) {
   const Clock::time_point now = Clock::now();
-  metrics_->RequestFinished(method_, result.status(), Seconds(now - received_));
-  const int64_t queue_ms = Millis(started_.value_or(now) - received_);
-  const int64_t total_ms = Millis(now - received_);
-  if (!result.ok()) {
-    Log(Severity::kInfo, "request",
-        {{"method", method_},
-         {"code", absl::StatusCodeToString(result.status().code())},
-         {"reason", ErrorReason(result.status())},
-         {"request_id", names_.request_id},
-         {"trace_id", names_.trace_id},
-         {"span_id", names_.span_id},
-         {"parent_span_id", names_.parent_span_id},
-         {"replica", replica_},
-         {"epoch", epoch_},
-         {"queue_ms", queue_ms},
-         {"total_ms", total_ms}});
-    return;
-  }
+  if (!End(result.status(), now)) return;
   const v1::Usage& usage = result->usage();
   const v1::GenerationOptions& options = result->options();
   Log(Severity::kInfo, "request",
@@ -89,9 +111,9 @@ void RequestRecord::Finished(const absl::StatusOr<v1::GenerateResponse>& result)
        {"tokens", usage.completion_tokens()},
        {"steps", usage.steps()},
        {"forward_passes", usage.forward_passes()},
-       {"queue_ms", queue_ms},
+       {"queue_ms", Millis(started_.value_or(now) - received_)},
        {"first_block_ms", Millis(first_block_.value_or(now) - received_)},
-       {"total_ms", total_ms}});
+       {"total_ms", Millis(now - received_)}});
 }
 
 }  // namespace unmask

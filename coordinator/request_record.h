@@ -30,11 +30,15 @@ class RequestRecord {
   void FirstBlockEnded();
   // Once, at the end.
   void Finished(const absl::StatusOr<v1::GenerateResponse>& result);
+  void Finished(const absl::StatusOr<v1::ScoreResponse>& result);
 
   v1::Timing Timing() const;
 
  private:
   using Clock = std::chrono::steady_clock;
+
+  // What every end has: it is counted, and an error gets its line. Whether there was none.
+  bool End(const absl::Status& status, Clock::time_point now);
 
   Metrics* metrics_;
   const char* method_;

@@ -29,7 +29,7 @@ bool Finite(const google::protobuf::RepeatedField<float>& figures) {
   return std::all_of(figures.begin(), figures.end(), [](float figure) { return std::isfinite(figure); });
 }
 
-bool Interactive(const Sequence& sequence) { return sequence.spec().priority != v1::PRIORITY_BATCH; }
+bool Interactive(const Sequence& sequence) { return sequence.priority() != v1::PRIORITY_BATCH; }
 
 bool HasDeadline(const Sequence& sequence) { return std::isfinite(sequence.deadline); }
 
@@ -255,7 +255,8 @@ std::optional<Step> Scheduler::Plan(const StepMeasure& measure, std::vector<Sequ
     in_step_.push_back({.sequence = sequence->id(),
                         .sampled = window->sample_size(),
                         .margin = window->sampling().margin(),
-                        .entropy = window->sampling().entropy()});
+                        .entropy = window->sampling().entropy(),
+                        .asked = window->asked_size()});
     if (!std::exchange(sequence->started, true)) started->push_back(sequence);
   }
   step.mutable_release()->Add(releases_.begin(), releases_.end());
@@ -284,9 +285,15 @@ absl::Status Scheduler::Check(const StepResult& result) const {
       return absl::InvalidArgumentError(
           absl::StrCat("candidates for ", candidates.tokens_size(), " positions, not ", window.sampled));
     }
+    if (candidates.log_probabilities_size() != window.asked) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(candidates.log_probabilities_size(), " log-probabilities, not ", window.asked));
+    }
     // Strategies sort by these: NaN has no place in an order.
-    if (!Finite(candidates.confidences()) || !Finite(candidates.margins()) || !Finite(candidates.entropies())) {
-      return absl::InvalidArgumentError("a confidence, margin or entropy is not finite, and not_finite is not set");
+    if (!Finite(candidates.confidences()) || !Finite(candidates.margins()) || !Finite(candidates.entropies()) ||
+        !Finite(candidates.log_probabilities())) {
+      return absl::InvalidArgumentError(
+          "a confidence, margin, entropy or log-probability is not finite, and not_finite is not set");
     }
     for (int32_t token : candidates.tokens()) {
       if (token < 0 || token >= embedding_size_) {
@@ -315,17 +322,11 @@ absl::StatusOr<std::vector<Scheduler::Progress>> Scheduler::Apply(const StepResu
     }
     Progress& step = progress.emplace_back();
     step.sequence = sequence.get();
-    const uint32_t steps = sequence->steps_run();
-    const int32_t tokens = sequence->tokens_committed();
-    const int32_t blocks = sequence->blocks_ended();
     Count(*sequence, -1);
     absl::StatusOr<StepOutcome> outcome = sequence->Advance(result.candidates(window->second));
     step.status = outcome.status();
-    step.denoised = sequence->steps_run() > steps;
-    step.tokens = sequence->tokens_committed() - tokens;
-    step.first_block_ended = blocks == 0 && sequence->blocks_ended() > 0;
-    if (outcome.ok()) step.events = std::move(outcome->events);
-    if (!outcome.ok() || sequence->done()) {
+    if (outcome.ok()) step.outcome = *std::move(outcome);
+    if (!step.status.ok() || sequence->done()) {
       releases_.push_back(sequence->id());
       ids_.erase(sequence->id());
       step.over = std::move(sequence);
@@ -366,8 +367,8 @@ std::unique_ptr<Sequence> Scheduler::GiveAway() {
     return TakeWaiting(queue, std::prev(queue->end()));  // It would wait longest.
   }
   if (running_.size() < 2) return nullptr;
-  const auto at_block_start = [](const auto& sequence) { return sequence->AtBlockStart() && !sequence->suspect; };
-  const auto it = std::find_if(running_.begin(), running_.end(), at_block_start);
+  const auto may_move = [](const auto& sequence) { return sequence->MovesFreely() && !sequence->suspect; };
+  const auto it = std::find_if(running_.begin(), running_.end(), may_move);
   if (it == running_.end()) return nullptr;
   ids_.erase((*it)->id());
   return Remove(it);

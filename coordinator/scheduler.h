@@ -31,10 +31,7 @@ class Scheduler {
   // What Apply hands back: a sequence that did a step, and the sequence itself once it is over.
   struct Progress {
     Sequence* sequence = nullptr;  // Valid until the next call.
-    std::vector<v1::GenerateStreamResponse> events;
-    bool denoised = false;           // Else K/V was only rebuilt.
-    int tokens = 0;                  // That were committed.
-    bool first_block_ended = false;  // By this step.
+    StepOutcome outcome;
     std::unique_ptr<Sequence> over;  // Done or failed: no longer the scheduler's.
     absl::Status status;             // Of `over`.
   };
@@ -63,8 +60,8 @@ class Scheduler {
   // K/V of cancelled and finished sequences, when no step is due that would carry it.
   std::vector<uint64_t> TakeReleases();
 
-  // A sequence that another replica may as well compute: one that waits, else one of several that run and stands at the
-  // start of a block. Null when there is none. Not while a step is in flight.
+  // A sequence that another replica may as well compute: one that waits, else one of several that run and moves freely.
+  // Null when there is none. Not while a step is in flight.
   std::unique_ptr<Sequence> GiveAway();
 
   // The replica is gone: hands back all sequences, in order of arrival, ready to go on elsewhere. Those that were in
@@ -113,6 +110,7 @@ class Scheduler {
     int sampled = 0;
     bool margin = false;
     bool entropy = false;
+    int asked = 0;
   };
   absl::Status Check(const internal::v1::StepResult& result) const;
   std::unique_ptr<Sequence> Remove(Sequences::iterator running);  // From running_, freeing its K/V.

@@ -41,6 +41,7 @@ void Answer(const internal::v1::Step& step, internal::v1::StepResult* result) {
       candidates->add_confidences(0.5f);
       if (window.sampling().margin()) candidates->add_margins(0.25f);
       if (window.sampling().entropy()) candidates->add_entropies(1.0f);
+      if (window.asked_size() > 0) candidates->add_log_probabilities(-1.0f);
     }
   }
 }

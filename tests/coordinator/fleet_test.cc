@@ -87,7 +87,7 @@ class FleetTest : public ::testing::Test {
     options.set_seed(seed);
     SequenceSpec spec = TinySpec(4, options);
     spec.events = true;
-    auto sequence = std::make_unique<Sequence>(fleet_.NextSequenceId(), std::move(spec));
+    auto sequence = std::make_unique<DenoisingSequence>(fleet_.NextSequenceId(), std::move(spec));
     auto sink = std::make_shared<Sink>();
     sequence->sink = sink;
     last_id_ = sequence->id();
@@ -232,7 +232,7 @@ TEST_F(FleetTest, ARequestThatWouldWaitPastItsDeadlineIsRefusedAtOnce) {
   const auto submit = [&](absl::Duration time_left) {
     v1::GenerationOptions options;
     options.set_gen_length(16);
-    return fleet_.Submit(std::make_unique<Sequence>(fleet_.NextSequenceId(), TinySpec(4, options)), time_left);
+    return fleet_.Submit(std::make_unique<DenoisingSequence>(fleet_.NextSequenceId(), TinySpec(4, options)), time_left);
   };
   EXPECT_TRUE(submit(absl::Seconds(10)).ok()) << "nothing is measured yet";
   a.Run(3);
@@ -283,7 +283,7 @@ TEST_F(FleetTest, AnIdleReplicaTakesWorkFromTheBusiestAtABlocksEnd) {
   for (int i = 0; i < 4; ++i) {
     ASSERT_EQ(sinks[i]->done.size(), 1) << i;
     EXPECT_EQ((*sinks[i]->done[0]).replays(), 0) << "a move is no death";
-    Sequence alone(1, TinySpec(4, (*sinks[i]->done[0]).options()));
+    DenoisingSequence alone(1, TinySpec(4, (*sinks[i]->done[0]).options()));
     ScriptedModel model;
     testing::RunAlone(&alone, &model);
     EXPECT_EQ((*sinks[i]->done[0]).text(), alone.Response().text());
@@ -327,7 +327,7 @@ TEST_F(FleetTest, ABoundedQueueRefusesWhatItCannotHold) {
   const auto submit = [&] {
     v1::GenerationOptions options;
     options.set_gen_length(16);
-    return fleet.Submit(std::make_unique<Sequence>(fleet.NextSequenceId(), TinySpec(4, options)));
+    return fleet.Submit(std::make_unique<DenoisingSequence>(fleet.NextSequenceId(), TinySpec(4, options)));
   };
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(submit().ok());
   const absl::Status refused = submit();

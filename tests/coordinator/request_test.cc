@@ -204,7 +204,7 @@ TEST(InfillRequestTest, SegmentsMakeTheCanvas) {
   EXPECT_EQ(spec->canvas, (std::vector<int32_t>{5, 99, 99, 99, 6, 99}));
   EXPECT_EQ(spec->options.block_length(), 6);
   EXPECT_EQ(spec->options.steps(), 4);
-  Sequence sequence(1, *spec);
+  DenoisingSequence sequence(1, *spec);
   testing::ScriptedModel model;
   EXPECT_EQ(testing::RunAlone(&sequence, &model), 4);
   const v1::GenerateResponse response = sequence.Response();
@@ -225,7 +225,7 @@ TEST(InfillRequestTest, BlocksWithoutMasksAreSkippedAndTheLastMayBeShort) {
   const auto spec = ParseInfill(request, TinyModel(), 0);
   ASSERT_TRUE(spec.ok()) << spec.status();
   EXPECT_EQ(spec->options.steps(), 3 * 1);  // 3 blocks of at most 1 mask each.
-  Sequence sequence(1, *spec);
+  DenoisingSequence sequence(1, *spec);
   testing::ScriptedModel model;
   EXPECT_EQ(testing::RunAlone(&sequence, &model), 2);
 }

@@ -38,7 +38,7 @@ v1::GenerationOptions MixedOptions(uint64_t i) {
 }
 
 std::unique_ptr<Sequence> MixedSequence(uint64_t i) {
-  return std::make_unique<Sequence>(i, TinySpec(2 + i % 7, MixedOptions(i)));
+  return std::make_unique<DenoisingSequence>(i, TinySpec(2 + i % 7, MixedOptions(i)));
 }
 
 // Plans and applies until nothing is left; what came out, by id. The largest number of windows in a step goes to
@@ -141,7 +141,7 @@ TEST(SchedulerTest, InteractiveGoesBeforeBatch) {
   for (uint64_t id : {1, 2, 3, 4}) {
     SequenceSpec spec = TinySpec(4, MixedOptions(3));
     spec.priority = id % 2 ? v1::PRIORITY_BATCH : v1::PRIORITY_INTERACTIVE;
-    auto sequence = std::make_unique<Sequence>(id, std::move(spec));
+    std::unique_ptr<Sequence> sequence = std::make_unique<DenoisingSequence>(id, std::move(spec));
     ASSERT_TRUE(scheduler.Admit(sequence).ok());
   }
   ScriptedModel model;
@@ -159,7 +159,7 @@ TEST(SchedulerTest, BatchIsNeverPassedOverForEver) {
   const auto admit = [&](uint64_t id, v1::Priority priority) {
     SequenceSpec spec = TinySpec(4, MixedOptions(3));
     spec.priority = priority;
-    auto sequence = std::make_unique<Sequence>(id, std::move(spec));
+    std::unique_ptr<Sequence> sequence = std::make_unique<DenoisingSequence>(id, std::move(spec));
     ASSERT_TRUE(scheduler.Admit(sequence).ok());
   };
   admit(1, v1::PRIORITY_BATCH);
@@ -188,14 +188,14 @@ TEST(SchedulerTest, CostBoundsAStepAndInteractiveFillsItFirst) {
     options.set_gen_length(16);
     SequenceSpec spec = TinySpec(4, options);
     spec.priority = id <= 8 ? v1::PRIORITY_BATCH : v1::PRIORITY_INTERACTIVE;
-    auto sequence = std::make_unique<Sequence>(id, std::move(spec));
+    std::unique_ptr<Sequence> sequence = std::make_unique<DenoisingSequence>(id, std::move(spec));
     ASSERT_TRUE(scheduler.Admit(sequence).ok());
   }
-  Sequence measure(100, TinySpec(4, [] {
-                     v1::GenerationOptions o;
-                     o.set_gen_length(16);
-                     return o;
-                   }()));
+  DenoisingSequence measure(100, TinySpec(4, [] {
+                              v1::GenerationOptions o;
+                              o.set_gen_length(16);
+                              return o;
+                            }()));
   const double max_cost = 4.5 * measure.NextCost();
   ScriptedModel model;
   std::vector<Sequence*> started;
@@ -221,7 +221,7 @@ TEST(SchedulerTest, WorkLeftIsWhatTheWindowsCost) {
     options.set_block_length(8);
     options.set_cache(cache);
     options.set_cfg_scale(1);
-    Sequence sequence(1, TinySpec(5, options));
+    DenoisingSequence sequence(1, TinySpec(5, options));
     std::vector<int64_t> promised;
     std::vector<double> costs;
     ScriptedModel model;

@@ -79,10 +79,11 @@ Candidates ScriptedModel::Predict(const Window& window) {
     slot.layer1[branch].resize(window.length(), 0);
     slot.layer2[branch].resize(window.length(), 0);
     for (int i = 0; i < tokens.size(); ++i) slot.layer1[branch][window.begin() + i] = tokens[i] + 1;
+    const int horizon = window.horizons(0);  // Of all rows.
     uint64_t context = 0;
-    for (uint64_t key : slot.layer1[branch]) context = Mix(context, key);
+    for (int p = 0; p < horizon; ++p) context = Mix(context, slot.layer1[branch][p]);
     for (int i = 0; i < tokens.size(); ++i) slot.layer2[branch][window.begin() + i] = Mix(context, tokens[i] + 1);
-    for (uint64_t key : slot.layer2[branch]) seen = Mix(seen, key);
+    for (int p = 0; p < horizon; ++p) seen = Mix(seen, slot.layer2[branch][p]);
   }
   const internal::v1::Sampling& sampling = window.sampling();
   const auto allowed = [&](int32_t token) {
@@ -91,8 +92,11 @@ Candidates ScriptedModel::Predict(const Window& window) {
            std::find(suppressed.begin(), suppressed.end(), token) == suppressed.end();
   };
   Candidates candidates;
-  for (int32_t position : window.sample()) {
-    uint64_t hash = Mix(seen, position);
+  for (int i = 0; i < window.sample_size(); ++i) {
+    uint64_t hash = Mix(seen, window.sample(i));
+    if (window.asked_size() > 0) {
+      candidates.add_log_probabilities(-0.01f * static_cast<float>(1 + Mix(hash, window.asked(i)) % 1000));
+    }
     if (sampling.temperature() > 0) hash = Mix(Mix(hash, sampling.seed()), sampling.noise_step());
     int32_t token = hash % 100;
     while (!allowed(token)) token = (token + 1) % 100;

@@ -11,7 +11,7 @@
 #include <set>
 #include <vector>
 
-#include "coordinator/sequence.h"
+#include "coordinator/denoising_sequence.h"
 #include "coordinator/served_model.h"
 #include "unmask/internal/v1/replica.pb.h"
 

@@ -16,8 +16,8 @@ constexpr const char* kMethods[] = {
     "/unmask.v1.InferenceService/Generate", "/unmask.v1.InferenceService/GenerateStream",
     "/unmask.v1.InferenceService/Infill",   "/unmask.v1.InferenceService/InfillStream",
     "/unmask.v1.InferenceService/Tokenize", "/unmask.v1.InferenceService/Detokenize",
-    "/unmask.v1.ModelService/GetModel",     "/unmask.v1.ModelService/ListModels",
-    "/unmask.v1.FleetService/GetFleet"};
+    "/unmask.v1.InferenceService/Score",    "/unmask.v1.ModelService/GetModel",
+    "/unmask.v1.ModelService/ListModels",   "/unmask.v1.FleetService/GetFleet"};
 
 std::string Nested(int depth) { return depth == 0 ? "" : "\x0b" + Nested(depth - 1) + "\x0c"; }  // Groups of field 1.
 

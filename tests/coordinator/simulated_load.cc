@@ -80,7 +80,7 @@ void SimulatedLoad::Answer() {
 }
 
 void SimulatedLoad::Begin(SequenceSpec spec, double deadline, bool told, Done done) {
-  auto sequence = std::make_unique<Sequence>(fleet_.NextSequenceId(), std::move(spec));
+  auto sequence = std::make_unique<DenoisingSequence>(fleet_.NextSequenceId(), std::move(spec));
   auto sink = std::make_shared<Sink>(this, std::move(done));
   sequence->sink = sink;
   const uint64_t id = sequence->id();

@@ -87,7 +87,7 @@ std::unique_ptr<unmask::Sequence> MakeSequence(Fleet* fleet, int i, const std::s
   options.set_cache(static_cast<unmask::v1::Cache>(1 + i % 3));
   auto spec = unmask::testing::TinySpec(3 + i, options);
   spec.events = true;
-  auto sequence = std::make_unique<unmask::Sequence>(fleet->NextSequenceId(), std::move(spec));
+  auto sequence = std::make_unique<unmask::DenoisingSequence>(fleet->NextSequenceId(), std::move(spec));
   sequence->sink = sink;
   return sequence;
 }

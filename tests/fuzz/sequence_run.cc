@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "coordinator/scoring_sequence.h"
 #include "tests/coordinator/scripted_model.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -33,6 +34,7 @@ Candidates Answer(const Window& window, int32_t embedding_size, std::mt19937_64&
     candidates.add_confidences(figure(1));
     if (window.sampling().margin()) candidates.add_margins(figure(1));
     if (window.sampling().entropy()) candidates.add_entropies(figure(5));
+    if (window.asked_size() > 0) candidates.add_log_probabilities(-figure(20));
   }
   return candidates;
 }
@@ -98,7 +100,7 @@ void RunToItsEnd(SequenceSpec spec, uint64_t seed) {
   std::mt19937_64 random(seed);
   spec.events = true;
   const SequenceSpec kept = spec;
-  Sequence sequence(1, std::move(spec));
+  DenoisingSequence sequence(1, std::move(spec));
   Watcher watcher;
   int64_t windows_left = int64_t{kept.options.steps()} + kMaxDeaths;
   int deaths = 0;
@@ -117,6 +119,33 @@ void RunToItsEnd(SequenceSpec spec, uint64_t seed) {
     watcher.Hear(outcome->events, kept);
   }
   CheckResponse(sequence.Response(), kept, watcher);
+}
+
+void RunToItsEnd(ScorePlan plan, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  const auto shared = std::make_shared<const ScorePlan>(std::move(plan));
+  int64_t rows = 0;
+  for (const ScoreTask& task : shared->tasks) {
+    rows += shared->Windows(task) * static_cast<int64_t>(shared->Canvas(task.target).size());
+    if (rows > kMaxRows) return;
+  }
+  std::vector<int> done(shared->tasks.size());
+  for (const std::vector<int32_t>& tasks : DealTasks(*shared, 4)) {
+    ScoringSequence sequence(1, shared, tasks);
+    while (!sequence.done()) {
+      const Window window = sequence.PlanWindow();
+      const int64_t left = sequence.WindowsLeft();
+      Require(sequence.NextRows() == window.tokens_size() + window.unconditional_tokens_size(), "rows are as was said");
+      Require(window.tokens_size() <= window.length() && window.length() <= sequence.KvPositions(), "K/V suffices");
+      Require(window.asked_size() == 0 || window.asked_size() == window.sample_size(), "each position asks or none");
+      const auto outcome = sequence.Advance(Answer(window, shared->model->shape.embedding_size(), random));
+      Require(outcome.ok(), "finite candidates are taken");
+      if (outcome->score) ++done.at(outcome->score->task);
+      Require(sequence.WindowsLeft() < left && sequence.WorkLeft() >= 0, "what is left grows less");
+    }
+    Require(sequence.WindowsLeft() == 0 && sequence.WorkLeft() == 0, "nothing is left at the end");
+  }
+  for (const int times : done) Require(times == 1, "each task is done once");
 }
 
 }  // namespace unmask::testing

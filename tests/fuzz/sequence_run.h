@@ -5,7 +5,8 @@
 #include <cstdint>
 #include <memory>
 
-#include "coordinator/sequence.h"
+#include "coordinator/denoising_sequence.h"
+#include "coordinator/score_plan.h"
 #include "coordinator/served_model.h"
 
 namespace unmask::testing {
@@ -19,6 +20,9 @@ const std::shared_ptr<const ServedModel>& TextModel();
 // Ends the process where the sequence outlives its steps, reveals a position twice, or answers what its events did not
 // say. A long request is planned, not run.
 void RunToItsEnd(SequenceSpec spec, uint64_t seed);
+
+// The same of a score: ends the process where a task is not done exactly once, or windows are not what was said.
+void RunToItsEnd(ScorePlan plan, uint64_t seed);
 
 }  // namespace unmask::testing
 

@@ -1,4 +1,4 @@
-#include "coordinator/sequence.h"
+#include "coordinator/denoising_sequence.h"
 
 #include <gmock/gmock.h>
 #include <google/protobuf/util/message_differencer.h>
@@ -55,7 +55,7 @@ TEST(SequenceTest, EveryCombinationOfOptionsRevealsTheWholeCanvas) {
             options.set_temperature(temperature);
             options.set_logits_eos_inf(eos_switches & 1);
             options.set_confidence_eos_eot_inf(eos_switches & 2);
-            Sequence sequence(1, TinySpec(5, options));
+            DenoisingSequence sequence(1, TinySpec(5, options));
             ScriptedModel model;
             ASSERT_GT(RunAlone(&sequence, &model), 0);
             const v1::GenerateResponse response = sequence.Response();
@@ -77,14 +77,14 @@ TEST(SequenceTest, FixedCountStrategiesSpendTheirSteps) {
   for (v1::Remasking strategy : {v1::REMASKING_LOW_CONFIDENCE, v1::REMASKING_RANDOM, v1::REMASKING_LEFT_TO_RIGHT}) {
     v1::GenerationOptions options = Options(24, 8, 9);  // 8 masks in 3 steps: 3, 3, 2.
     options.set_remasking(strategy);
-    Sequence sequence(1, TinySpec(5, options));
+    DenoisingSequence sequence(1, TinySpec(5, options));
     ScriptedModel model;
     EXPECT_EQ(RunAlone(&sequence, &model), 9);
   }
 }
 
 TEST(SequenceTest, SurplusStepsAreNotRun) {
-  Sequence sequence(1, TinySpec(5, Options(8, 8, 1 << 30)));
+  DenoisingSequence sequence(1, TinySpec(5, Options(8, 8, 1 << 30)));
   ScriptedModel model;
   EXPECT_EQ(RunAlone(&sequence, &model), 8);
 }
@@ -93,7 +93,7 @@ TEST(SequenceTest, WindowsFollowTheCachePolicy) {
   for (v1::Cache cache : kCaches) {
     v1::GenerationOptions options = Options(16, 8, 16);
     options.set_cache(cache);
-    Sequence sequence(1, TinySpec(4, options));
+    DenoisingSequence sequence(1, TinySpec(4, options));
     ScriptedModel model;
     for (int i = 0; !sequence.done(); ++i) {
       const Window window = sequence.PlanWindow();
@@ -118,7 +118,7 @@ TEST(SequenceTest, WindowsFollowTheCachePolicy) {
 using RebuildHook = std::function<void(Window* rebuilding, const Window& planned)>;
 v1::GenerateResponse RunWithDeaths(const v1::GenerationOptions& options, const std::set<int>& deaths,
                                    const RebuildHook& rebuild = {}) {
-  Sequence sequence(1, TinySpec(6, options));
+  DenoisingSequence sequence(1, TinySpec(6, options));
   ScriptedModel model;
   Window planned;
   for (int i = 0; !sequence.done(); ++i) {
@@ -176,7 +176,7 @@ TEST(SequenceTest, RebuildingFromTodaysTokensWouldChangeTexts) {
 
 TEST(SequenceTest, TheAnswerEndsAtTheFirstEosOnceAllBeforeItIsDecided) {
   for (int32_t end : {98, 97}) {
-    Sequence sequence(1, TinySpec(2, Options(4, 4, 4)));
+    DenoisingSequence sequence(1, TinySpec(2, Options(4, 4, 4)));
     // Positions 2..5. EOS at 4 is revealed first; what is after it never.
     ASSERT_TRUE(sequence.Advance(Scripted(sequence.PlanWindow(), {5, 6, end, 7}, {.1f, .2f, .9f, .3f})).ok());
     EXPECT_FALSE(sequence.done());
@@ -196,7 +196,7 @@ TEST(SequenceTest, TheAnswerEndsAtTheFirstEosOnceAllBeforeItIsDecided) {
 TEST(SequenceTest, ParityStopsNothingEarly) {
   v1::GenerationOptions options = Options(4, 4, 4);
   options.set_reference_parity(true);
-  Sequence sequence(1, TinySpec(2, options));
+  DenoisingSequence sequence(1, TinySpec(2, options));
   EXPECT_EQ(sequence.PlanWindow().sampling().suppressed_size(), 0);
   EXPECT_EQ(sequence.PlanWindow().sampling().token_bound(), 0);
   ASSERT_TRUE(sequence.Advance(Scripted(sequence.PlanWindow(), {98, 6, 7, 8}, {.9f, .2f, .3f, .4f})).ok());
@@ -210,7 +210,7 @@ TEST(SequenceTest, ParityStopsNothingEarly) {
 TEST(SequenceTest, InParityAProposedMaskSpendsItsTurnAndStays) {
   v1::GenerationOptions options = Options(4, 4, 4);
   options.set_reference_parity(true);
-  Sequence sequence(1, TinySpec(2, options));
+  DenoisingSequence sequence(1, TinySpec(2, options));
   for (int i = 0; i < 4; ++i) {
     ASSERT_FALSE(sequence.done());
     const int masks = sequence.PlanWindow().sample_size();
@@ -240,7 +240,7 @@ TEST(SequenceTest, ParityRunsFastDllmsSparePass) {
     options.set_reference_parity(true);
     options.set_cache(c.cache);
     options.set_remasking(c.remasking);
-    Sequence sequence(1, TinySpec(3, options));
+    DenoisingSequence sequence(1, TinySpec(3, options));
     while (!sequence.done()) {
       const int masks = sequence.PlanWindow().sample_size();
       ASSERT_TRUE(sequence
@@ -256,7 +256,7 @@ TEST(SequenceTest, AdaptiveStrategiesCommitAllInTheLastAllowedStep) {
   v1::GenerationOptions options = Options(8, 8, 3);
   options.set_remasking(v1::REMASKING_CONFIDENCE_THRESHOLD);
   options.set_threshold(1.0f);  // One a step, if it were not for the bound.
-  Sequence sequence(1, TinySpec(3, options));
+  DenoisingSequence sequence(1, TinySpec(3, options));
   ScriptedModel model;
   EXPECT_EQ(RunAlone(&sequence, &model), 3);
 }
@@ -264,7 +264,7 @@ TEST(SequenceTest, AdaptiveStrategiesCommitAllInTheLastAllowedStep) {
 TEST(SequenceTest, GuidanceMasksWhatWasGivenAndShowsWhatWasDecided) {
   v1::GenerationOptions options = Options(4, 4, 4);
   options.set_cfg_scale(1);
-  Sequence sequence(1, TinySpec(3, options));
+  DenoisingSequence sequence(1, TinySpec(3, options));
   EXPECT_THAT(sequence.PlanWindow().unconditional_tokens(), ElementsAre(99, 99, 99, 99, 99, 99, 99));
   ASSERT_TRUE(sequence.Advance(Scripted(sequence.PlanWindow(), {5, 6, 7, 8}, {.1f, .2f, .3f, .4f})).ok());
   EXPECT_THAT(sequence.PlanWindow().tokens(), ElementsAre(1, 2, 3, 99, 99, 99, 8));
@@ -276,7 +276,7 @@ TEST(SequenceTest, EveryCommitIsToldOnceAndInOrder) {
   SequenceSpec spec = TinySpec(5, Options(24, 8, 12));
   spec.events = true;
   spec.output.set_proposals(true);
-  Sequence sequence(1, std::move(spec));
+  DenoisingSequence sequence(1, std::move(spec));
   ScriptedModel model;
   std::vector<int32_t> canvas(29, 99);
   int blocks = 0, proposals = 0, steps = 0;
@@ -308,7 +308,7 @@ TEST(SequenceTest, EveryCommitIsToldOnceAndInOrder) {
 }
 
 TEST(SequenceTest, QuantisedWeightsAreDeclared) {
-  Sequence sequence(1, TinySpec(3, Options(4, 4, 4)));
+  DenoisingSequence sequence(1, TinySpec(3, Options(4, 4, 4)));
   ScriptedModel model;
   ASSERT_GT(RunAlone(&sequence, &model), 0);
   sequence.numerics = "weights:ab dtype:bf16 ranks:1 cpu bf16";
@@ -319,7 +319,7 @@ TEST(SequenceTest, QuantisedWeightsAreDeclared) {
 }
 
 TEST(SequenceTest, LogitsThatAreNotFiniteEndItWithAnError) {
-  Sequence sequence(1, TinySpec(3, Options(4, 4, 4)));
+  DenoisingSequence sequence(1, TinySpec(3, Options(4, 4, 4)));
   Candidates candidates;
   candidates.set_not_finite(true);
   EXPECT_EQ(sequence.Advance(candidates).status().code(), absl::StatusCode::kInternal);
