@@ -44,6 +44,10 @@ class GrpcClient final : public Client {
   absl::Status InfillStream(const v1::InfillRequest& request, const OnEvent& on_event) override {
     return Stream([&](auto* c) { return inference_->InfillStream(c, request); }, on_event);
   }
+  absl::StatusOr<v1::ScoreResponse> Score(const v1::ScoreRequest& request) override {
+    return Unary<v1::ScoreResponse>(timeout_,
+                                    [&](auto* c, auto* reply) { return inference_->Score(c, request, reply); });
+  }
   absl::StatusOr<v1::TokenizeResponse> Tokenize(const v1::TokenizeRequest& request) override {
     return Unary<v1::TokenizeResponse>(kShort,
                                        [&](auto* c, auto* reply) { return inference_->Tokenize(c, request, reply); });

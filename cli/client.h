@@ -29,13 +29,14 @@ class Client {
   static std::unique_ptr<Client> Create(const std::string& address, const Credentials& credentials = {});
   virtual ~Client() = default;
 
-  // How long a generation may take; DEADLINE_EXCEEDED after that. Default: for ever.
+  // How long a generation or a score may take; DEADLINE_EXCEEDED after that. Default: for ever.
   virtual void SetTimeout(absl::Duration timeout) = 0;
 
   virtual absl::StatusOr<v1::GenerateResponse> Generate(const v1::GenerateRequest& request) = 0;
   virtual absl::StatusOr<v1::GenerateResponse> Infill(const v1::InfillRequest& request) = 0;
   virtual absl::Status GenerateStream(const v1::GenerateRequest& request, const OnEvent& on_event) = 0;
   virtual absl::Status InfillStream(const v1::InfillRequest& request, const OnEvent& on_event) = 0;
+  virtual absl::StatusOr<v1::ScoreResponse> Score(const v1::ScoreRequest& request) = 0;
   virtual absl::StatusOr<v1::TokenizeResponse> Tokenize(const v1::TokenizeRequest& request) = 0;
   virtual absl::StatusOr<v1::DetokenizeResponse> Detokenize(const v1::DetokenizeRequest& request) = 0;
   virtual absl::StatusOr<v1::GetModelResponse> GetModel(const v1::GetModelRequest& request) = 0;

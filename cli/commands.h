@@ -15,6 +15,7 @@ void AddReplica(CLI::App* app, int* exit_code);
 void AddGenerate(CLI::App* app, int* exit_code);
 void AddChat(CLI::App* app, int* exit_code);
 void AddInfill(CLI::App* app, int* exit_code);
+void AddScore(CLI::App* app, int* exit_code);
 void AddBatch(CLI::App* app, int* exit_code);
 void AddTokenize(CLI::App* app, int* exit_code);
 void AddDetokenize(CLI::App* app, int* exit_code);

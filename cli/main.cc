@@ -24,9 +24,10 @@ constexpr char kUse[] = "Use it";
 constexpr char kAsk[] = "Ask about it";
 constexpr char kSpan[] = "Span hosts without ssh";
 constexpr Entry kCommands[] = {
-    {unmask::AddServe, kRun},  {unmask::AddReplica, kRun}, {unmask::AddGenerate, kUse}, {unmask::AddChat, kUse},
-    {unmask::AddInfill, kUse}, {unmask::AddBatch, kUse},   {unmask::AddTokenize, kUse}, {unmask::AddDetokenize, kUse},
-    {unmask::AddStatus, kAsk}, {unmask::AddModel, kAsk},   {unmask::AddNode, kSpan},    {unmask::AddLaunch, kSpan},
+    {unmask::AddServe, kRun},      {unmask::AddReplica, kRun}, {unmask::AddGenerate, kUse}, {unmask::AddChat, kUse},
+    {unmask::AddInfill, kUse},     {unmask::AddScore, kUse},   {unmask::AddBatch, kUse},    {unmask::AddTokenize, kUse},
+    {unmask::AddDetokenize, kUse}, {unmask::AddStatus, kAsk},  {unmask::AddModel, kAsk},    {unmask::AddNode, kSpan},
+    {unmask::AddLaunch, kSpan},
 };
 
 }  // namespace

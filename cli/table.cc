@@ -10,14 +10,13 @@
 namespace unmask {
 namespace {
 
-// A column is of numbers when every cell below the header starts with a digit or is a dash.
+// A column is of numbers when every cell below the header is made of digits, points and dashes.
 bool IsNumeric(const std::vector<std::vector<std::string>>& rows, size_t column) {
   for (size_t r = 1; r < rows.size(); ++r) {
     if (column >= rows[r].size() || rows[r][column].empty()) continue;
     const std::string& cell = rows[r][column];
-    const bool number =
-        std::all_of(cell.begin(), cell.end(), [](unsigned char c) { return std::isdigit(c) || c == '.'; });
-    if (!number && cell != "-") return false;
+    const auto belongs = [](unsigned char c) { return std::isdigit(c) || c == '.' || c == '-'; };
+    if (!std::all_of(cell.begin(), cell.end(), belongs)) return false;
   }
   return true;
 }

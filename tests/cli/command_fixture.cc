@@ -41,7 +41,7 @@ CommandTest::Result CommandTest::Run(std::vector<std::string> arguments, const s
   CLI::App app("unmask");
   app.require_subcommand(1);
   Result result;
-  for (auto* add : {AddGenerate, AddChat, AddInfill, AddTokenize, AddDetokenize, AddStatus, AddModel})
+  for (auto* add : {AddGenerate, AddChat, AddInfill, AddScore, AddTokenize, AddDetokenize, AddStatus, AddModel})
     add(&app, &result.exit_code);
   BindEnvironment(&app);
   if (std::find(arguments.begin(), arguments.end(), "--server") == arguments.end()) {

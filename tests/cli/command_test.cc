@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <fstream>
 #include <sstream>
@@ -250,6 +251,50 @@ TEST_F(CommandTest, InfillSendsSegments) {
   EXPECT_EQ(request.segments(3).masks(), 2);
   EXPECT_EQ(request.options().steps(), 3);
   EXPECT_FALSE(request.options().has_gen_length());
+}
+
+TEST_F(CommandTest, ScoresAreATableOrJson) {
+  v1::TargetScore* score = script_.scored.add_scores();
+  score->set_log_likelihood(-2 * std::log(2));
+  score->set_standard_error(0.25);
+  score->set_tokens(1);
+  score->set_greedy_match(true);
+  script_.scored.add_scores()->set_log_likelihood(-11.5);
+  script_.scored.mutable_scores(1)->set_tokens(3);
+  server_.Set(script_);
+  const Result table =
+      Run({"score", "The capital is", " Paris", " a town", "--samples", "64", "--strata", "8", "--seed",
+           "18446744073709551615", "--cfg-scale", "0.5", "--reference-parity", "--no-greedy-match"});
+  EXPECT_EQ(table.exit_code, 0) << table.err;
+  EXPECT_EQ(table.out,
+            "   NATS  ERROR  TOKENS  BITS/TOKEN  GREEDY  TARGET\n"
+            " -1.386  0.250       1       2.000  yes     ' Paris'\n"
+            "-11.500      -       3       5.530  -       ' a town'\n");
+  const v1::ScoreRequest asked = server_.asked().score;
+  EXPECT_EQ(asked.prompt().text(), "The capital is");
+  ASSERT_EQ(asked.targets_size(), 2);
+  EXPECT_EQ(asked.targets(1).text(), " a town");
+  EXPECT_EQ(asked.samples(), 64);
+  EXPECT_EQ(asked.strata(), 8);
+  EXPECT_EQ(asked.seed(), 18446744073709551615u);
+  EXPECT_EQ(asked.cfg_scale(), 0.5f);
+  EXPECT_TRUE(asked.reference_parity());
+  EXPECT_FALSE(asked.greedy_match());
+
+  EXPECT_TRUE(MessageDifferencer::Equals(
+      FromJson<v1::ScoreResponse>(
+          Run({"score", "--prompt-ids", "1,2", "--target-ids", "3", "--target-ids", "4,5", "--json"}).out),
+      script_.scored));
+  const v1::ScoreRequest ids = server_.asked().score;
+  EXPECT_THAT(ids.prompt().token_ids().ids(), testing::ElementsAre(1, 2));
+  EXPECT_THAT(ids.targets(1).token_ids().ids(), testing::ElementsAre(4, 5));
+  EXPECT_FALSE(ids.has_samples());
+  EXPECT_FALSE(ids.has_greedy_match());
+  Run({"score", "-", "x", "--chat"}, "Hi\n");
+  EXPECT_EQ(server_.asked().score.prompt().chat().messages(0).content(), "Hi");
+  EXPECT_EQ(Run({"score", "only a prompt"}).exit_code, 64);
+  EXPECT_EQ(Run({"score", "--prompt-ids", "1"}).exit_code, 64);
+  EXPECT_EQ(Run({"score", "a", "b", "--samples", "many"}).exit_code, 64);
 }
 
 TEST_F(CommandTest, TokensGoBothWays) {

@@ -47,6 +47,12 @@ struct ScriptedServer::Impl final : v1::InferenceService::Service,
     const Script script = Begin(*context, [&](Asked& asked) { asked.infill = *request; });
     return Stream(script, context, writer);
   }
+  grpc::Status Score(grpc::ServerContext* context, const v1::ScoreRequest* request,
+                     v1::ScoreResponse* response) override {
+    const Script script = Begin(*context, [&](Asked& asked) { asked.score = *request; });
+    *response = script.scored;
+    return End(script, context, nullptr);
+  }
   grpc::Status Tokenize(grpc::ServerContext*, const v1::TokenizeRequest* request,
                         v1::TokenizeResponse* response) override {
     MutexLock lock(&mutex);

@@ -21,6 +21,7 @@ struct Script {
   int step_ms = 0;      // Between events.
   v1::Model model;
   v1::GetFleetResponse fleet;
+  v1::ScoreResponse scored;
   v1::TokenizeResponse tokenized;
   v1::DetokenizeResponse detokenized;
 };
@@ -29,6 +30,7 @@ struct Script {
 struct Asked {
   v1::GenerateRequest generate;
   v1::InfillRequest infill;
+  v1::ScoreRequest score;
   v1::TokenizeRequest tokenize;
   v1::DetokenizeRequest detokenize;
   std::string traceparent;  // Of a generation.
