@@ -88,12 +88,36 @@ class LineReader {
   int& column_;
 };
 
-v1::GenerationOptions* OptionsOf(BatchLine* line) {
-  return std::visit([](auto& request) { return request.mutable_options(); }, line->request);
+// What the job says for requests that leave it unset. seed: of a request without one.
+void Complete(const v1::GenerationOptions& defaults, uint64_t seed, v1::GenerationOptions* options) {
+  v1::GenerationOptions merged = defaults;
+  if (options->stop_size() > 0) merged.clear_stop();
+  merged.MergeFrom(*options);
+  if (!merged.has_seed()) merged.set_seed(seed);
+  *options = std::move(merged);
+}
+void Complete(const v1::GenerationOptions& defaults, uint64_t seed, v1::GenerateRequest* request) {
+  Complete(defaults, seed, request->mutable_options());
+}
+void Complete(v1::GenerationOptions defaults, uint64_t seed, v1::InfillRequest* request) {
+  defaults.clear_gen_length();
+  Complete(defaults, seed, request->mutable_options());
+}
+void Complete(const v1::GenerationOptions& defaults, uint64_t seed, v1::ScoreRequest* request) {
+  if (!request->has_seed()) request->set_seed(defaults.has_seed() ? defaults.seed() : seed);
+  if (!request->has_cfg_scale() && defaults.has_cfg_scale()) request->set_cfg_scale(defaults.cfg_scale());
+  if (!request->has_reference_parity() && defaults.has_reference_parity()) {
+    request->set_reference_parity(defaults.reference_parity());
+  }
 }
 
+const char* KeyOf(const v1::GenerateRequest&) { return "generate"; }
+const char* KeyOf(const v1::InfillRequest&) { return "infill"; }
+const char* KeyOf(const v1::ScoreRequest&) { return "score"; }
+
 // proto3's JSON with the proto's own names and all scalars, like the command's, without what tells of the run.
-nlohmann::ordered_json ToJson(v1::GenerateResponse response) {
+template <typename Response>
+nlohmann::ordered_json ToJson(Response response) {
   const bool own_id = !response.request_id().empty();
   response.clear_timing();
   google::protobuf::util::JsonPrintOptions options;
@@ -109,11 +133,11 @@ nlohmann::ordered_json ToJson(v1::GenerateResponse response) {
 }
 
 // As OpenAI's batches answer: the reply that a call would have had.
-nlohmann::ordered_json OpenAiJson(const BatchLine& line, const absl::StatusOr<v1::GenerateResponse>& result) {
+nlohmann::ordered_json OpenAiJson(const BatchLine& line, const absl::StatusOr<BatchReply>& result) {
   nlohmann::ordered_json reply = {{"status_code", 200}, {"request_id", line.reply_id}};
   nlohmann::ordered_json error;  // null
   if (result.ok()) {
-    v1::GenerateResponse response = *result;
+    v1::GenerateResponse response = std::get<v1::GenerateResponse>(*result);
     response.clear_timing();
     response.clear_request_id();
     response.clear_replays();
@@ -152,6 +176,8 @@ absl::StatusOr<BatchLine> ParseBatchLine(absl::string_view text, int* column) {
       UNMASK_RETURN_IF_ERROR(reader.Read(key, value, &line.request.emplace<v1::GenerateRequest>()));
     } else if (key == "infill") {
       UNMASK_RETURN_IF_ERROR(reader.Read(key, value, &line.request.emplace<v1::InfillRequest>()));
+    } else if (key == "score") {
+      UNMASK_RETURN_IF_ERROR(reader.Read(key, value, &line.request.emplace<v1::ScoreRequest>()));
     } else if (key != "method" && key != "url" && key != "body") {
       return reader.Fault(value, absl::StrCat("a line has no \"", key.substr(0, 64), "\""));
     }
@@ -159,42 +185,42 @@ absl::StatusOr<BatchLine> ParseBatchLine(absl::string_view text, int* column) {
   const auto has = [&](absl::string_view key) { return values.count(key) > 0; };
   if (!has("custom_id")) return reader.Fault(text, "custom_id is missing");
   const bool openai = has("method") || has("url") || has("body");
-  if (has("generate") + has("infill") + openai != 1) {
-    return reader.Fault(text, "exactly one of generate, infill and body must be there");
+  if (has("generate") + has("infill") + has("score") + openai != 1) {
+    return reader.Fault(text, "exactly one of generate, infill, score and body must be there");
   }
   if (openai) {
     UNMASK_ASSIGN_OR_RETURN(line.completion, reader.Completion(values));
-    line.request = std::move(line.completion->request);
+    std::visit([&line](auto& request) { line.request = std::move(request); }, line.completion->request);
   }
   return line;
 }
 
 void PrepareBatchLine(const v1::BatchJob& job, int64_t index, BatchLine* line) {
-  v1::GenerationOptions* options = OptionsOf(line);
-  v1::GenerationOptions merged = job.default_options();
-  if (options->stop_size() > 0) merged.clear_stop();
-  if (std::holds_alternative<v1::InfillRequest>(line->request)) merged.clear_gen_length();
-  merged.MergeFrom(*options);
   const PhiloxWords words =
       Philox4x32({static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32), 0, kSeedStream},
                  static_cast<uint32_t>(job.seed()), static_cast<uint32_t>(job.seed() >> 32));
-  if (!merged.has_seed()) merged.set_seed(uint64_t{words[0]} << 32 | words[1]);
+  const uint64_t seed = uint64_t{words[0]} << 32 | words[1];
   line->reply_id = absl::StrFormat("%08x%08x", words[2], words[3]);
-  *options = std::move(merged);
-  std::visit([](auto& request) { request.set_priority(v1::PRIORITY_BATCH); }, line->request);
+  std::visit(
+      [&](auto& request) {
+        Complete(job.default_options(), seed, &request);
+        request.set_priority(v1::PRIORITY_BATCH);
+      },
+      line->request);
 }
 
-v1::BatchJobResult RenderBatchResult(const BatchLine& line, int64_t index,
-                                     const absl::StatusOr<v1::GenerateResponse>& result) {
+v1::BatchJobResult RenderBatchResult(const BatchLine& line, int64_t index, const absl::StatusOr<BatchReply>& result) {
   nlohmann::ordered_json json;
   if (line.completion) {
     json = OpenAiJson(line, result);
   } else if (result.ok()) {
-    v1::GenerateResponse response = *result;
-    // What the line asked for, not what was drawn for the log.
-    response.set_request_id(std::visit([](const auto& request) { return request.request_id(); }, line.request));
     json["custom_id"] = line.custom_id;
-    json[std::holds_alternative<v1::InfillRequest>(line.request) ? "infill" : "generate"] = ToJson(std::move(response));
+    std::visit(
+        [&](const auto& request, auto response) {
+          response.set_request_id(request.request_id());  // What the line asked for, not what was drawn for the log.
+          json[KeyOf(request)] = ToJson(std::move(response));
+        },
+        line.request, *result);
   } else {
     json["custom_id"] = line.custom_id;
     json["error"] = ToJson(result.status());

@@ -1,15 +1,16 @@
 #include "coordinator/batch/runner.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/log.h"
 #include "base/status.h"
-#include "coordinator/batch/line.h"
 #include "coordinator/errors.h"
 #include "coordinator/generation.h"
+#include "coordinator/scoring.h"
 
 namespace unmask {
 namespace {
@@ -37,27 +38,31 @@ absl::Status NoBatchStore() {
 class BatchRunner::Flight final : public CallWriter {
  public:
   Flight(BatchRunner* runner, uint64_t id, BatchBook::Task task, BatchLine line)
-      : task(std::move(task)),
-        line(std::move(line)),
-        runner_(*runner),
-        id_(id),
-        generation_(runner->context_, "BatchLine", this) {}
+      : task(std::move(task)), line(std::move(line)), runner_(*runner), id_(id) {
+    constexpr char kMethod[] = "BatchLine";
+    if (std::holds_alternative<v1::ScoreRequest>(this->line.request)) {
+      scoring_.emplace(runner_.context_, kMethod,
+                       [this](const absl::StatusOr<v1::ScoreResponse>& result) { Land(result); });
+    } else {
+      generation_.emplace(runner_.context_, kMethod, this);
+    }
+  }
 
   // Its end is a landing, an early one perhaps.
   void Launch(const std::string& job) {
     const absl::Status submitted = std::visit(
         [&](auto request) {
           if (request.request_id().empty()) request.set_request_id(absl::StrCat(job, "-", task.line.index));
-          return generation_.Submit(std::move(request), /*events=*/false, absl::InfiniteDuration());
+          return Submit(std::move(request));
         },
         line.request);
-    if (!submitted.ok()) generation_.End(submitted);
-    generation_.stream().Open();
+    if (!submitted.ok()) End(submitted);
+    scoring_ ? scoring_->Open() : generation_->stream().Open();
   }
 
   void Recall() {
     if (std::exchange(recalled, true)) return;
-    generation_.End(ServiceError(absl::StatusCode::kCancelled, kCancelled, "the batch job does not run"));
+    End(ServiceError(absl::StatusCode::kCancelled, kCancelled, "the batch job does not run"));
   }
 
   const BatchBook::Task task;
@@ -65,16 +70,28 @@ class BatchRunner::Flight final : public CallWriter {
   bool recalled = false;  // Whatever comes back is of no interest.
 
  private:
+  template <typename Request>
+  absl::Status Submit(Request request) {
+    return generation_->Submit(std::move(request), /*events=*/false, absl::InfiniteDuration());
+  }
+  absl::Status Submit(v1::ScoreRequest request) {
+    return scoring_->Submit(std::move(request), absl::InfiniteDuration());
+  }
+  void End(const absl::Status& why) { scoring_ ? scoring_->End(why) : generation_->End(why); }
+
   void Write(const v1::GenerateStreamResponse&) override {}  // No events are asked for.
-  void Finish(const absl::StatusOr<v1::GenerateResponse>& result) override {
+  void Finish(const absl::StatusOr<v1::GenerateResponse>& result) override { Land(result); }
+  void Land(absl::StatusOr<BatchReply> result) {
     MutexLock lock(&runner_.mutex_);
-    runner_.landings_.push_back({id_, result});
+    runner_.landings_.push_back({id_, std::move(result)});
     runner_.woken_.Signal();
   }
 
   BatchRunner& runner_;
   const uint64_t id_;
-  Generation generation_;
+  // One of them.
+  std::optional<Generation> generation_;
+  std::optional<Scoring> scoring_;
 };
 
 BatchRunner::BatchRunner(const ServiceContext& context, const std::string& folder)

@@ -1,5 +1,6 @@
 // Runs batch jobs: one thread owns the book and the lines in flight. Lines go the way of every request, through
-// coordinator/generation.h, with batch priority, and only as many at a time as keep the replicas busy.
+// coordinator/generation.h or coordinator/scoring.h, with batch priority, and only as many at a time as keep the
+// replicas busy.
 #ifndef UNMASK_COORDINATOR_BATCH_RUNNER_H_
 #define UNMASK_COORDINATOR_BATCH_RUNNER_H_
 
@@ -17,6 +18,7 @@
 #include "base/mutex.h"
 #include "coordinator/batch/book.h"
 #include "coordinator/batch/census.h"
+#include "coordinator/batch/line.h"
 #include "coordinator/service_context.h"
 
 namespace unmask {
@@ -62,7 +64,7 @@ class BatchRunner {
   using Clock = std::chrono::steady_clock;
   struct Landing {
     uint64_t flight = 0;
-    absl::StatusOr<v1::GenerateResponse> result;
+    absl::StatusOr<BatchReply> result;
   };
 
   BatchRunner(const ServiceContext& context, const std::string& folder);

@@ -26,6 +26,9 @@ TEST(BatchLineTest, HoldsOneRequest) {
   EXPECT_EQ(std::get<v1::GenerateRequest>(generate.request).options().seed(), 18446744073709551615u);
   const BatchLine infill = Parsed(R"({"infill": {"segments": [{"text": "x"}, {"masks": 3}]}, "custom_id": "b"})");
   EXPECT_EQ(std::get<v1::InfillRequest>(infill.request).segments_size(), 2);
+  const BatchLine score = Parsed(
+      R"({"custom_id": "c", "score": {"prompt": {"text": "x"}, "targets": [{"text": "y"}], "masked": [{"positions": [4]}]}})");
+  EXPECT_EQ(std::get<v1::ScoreRequest>(score.request).masked(0).positions(0), 4);
 }
 
 TEST(BatchLineTest, FaultsHaveTheirColumn) {
@@ -42,6 +45,8 @@ TEST(BatchLineTest, FaultsHaveTheirColumn) {
       {R"({"generate": {"text": "x"}})", "{\"gen", "custom_id is missing"},
       {R"({"custom_id": "a"})", "{", "exactly one of"},
       {R"({"custom_id": "a", "generate": {}, "infill": {}})", "{\"cus", "exactly one of"},
+      {R"({"custom_id": "a", "generate": {}, "score": {}})", "{\"cus", "exactly one of"},
+      {R"({"custom_id": "a", "score": {"samples": "few"}})", "\"few\"", "few"},
       {R"({"custom_id": "a", "custom_id": "b", "generate": {}})", "\"b\"", "twice"},
       {R"({"custom_id": "a", "generat": {"text": "x"}})", "{\"text", "a line has no \"generat\""},
       {R"({"custom_id": "ü", "generate": {"text": "x", "options": {"steps": "many"}}})", "\"many\"", "many"},
@@ -99,6 +104,27 @@ TEST(BatchLineTest, OptionsComeFromTheLineThenFromTheJob) {
   EXPECT_EQ(std::get<v1::InfillRequest>(infill.request).priority(), v1::PRIORITY_BATCH);
 }
 
+TEST(BatchLineTest, AScoreTakesFromTheJobWhatItHas) {
+  v1::BatchJob job;
+  job.set_seed(7);
+  job.mutable_default_options()->set_gen_length(16);
+  job.mutable_default_options()->set_cfg_scale(0.5f);
+  job.mutable_default_options()->set_reference_parity(true);
+  BatchLine line = Parsed(R"({"custom_id": "a", "score": {"targets": [{"text": "y"}], "reference_parity": false}})");
+  PrepareBatchLine(job, 3, &line);
+  const auto& request = std::get<v1::ScoreRequest>(line.request);
+  EXPECT_EQ(request.cfg_scale(), 0.5f);
+  EXPECT_FALSE(request.reference_parity());
+  EXPECT_EQ(request.priority(), v1::PRIORITY_BATCH);
+  EXPECT_TRUE(request.has_seed());
+  BatchLine next = Parsed(R"({"custom_id": "a", "score": {}})");
+  PrepareBatchLine(job, 4, &next);
+  EXPECT_NE(std::get<v1::ScoreRequest>(next.request).seed(), request.seed());
+  job.mutable_default_options()->set_seed(9);
+  PrepareBatchLine(job, 4, &(next = Parsed(R"({"custom_id": "a", "score": {}})")));
+  EXPECT_EQ(std::get<v1::ScoreRequest>(next.request).seed(), 9u);
+}
+
 TEST(BatchLineTest, SeedsDependOnTheJobsAndTheIndexAlone) {
   const auto seed = [](uint64_t of_job, int64_t index, const char* own = "") {
     v1::BatchJob job;
@@ -137,6 +163,18 @@ TEST(BatchLineTest, AResultSaysNothingOfWhenOrHowOftenItWasComputed) {
 
   line = Parsed(R"({"custom_id": "a", "generate": {"request_id": "mine"}})");
   EXPECT_THAT(RenderBatchResult(line, 4, response).line(), HasSubstr(R"("request_id":"mine")"));
+}
+
+TEST(BatchLineTest, AScoreIsALineOfItsOwnKind) {
+  const BatchLine line = Parsed(R"({"custom_id": "a", "score": {}})");
+  v1::ScoreResponse response;
+  response.add_scores()->set_log_likelihood(-1.5);
+  response.set_request_id("drawn");
+  const std::string once = RenderBatchResult(line, 0, response).line();
+  EXPECT_THAT(once, HasSubstr(R"({"custom_id":"a","score":{"scores":[{"log_likelihood":-1.5)"));
+  response.set_replays(1);
+  response.mutable_timing()->mutable_total()->set_seconds(9);
+  EXPECT_EQ(RenderBatchResult(line, 0, response).line(), once);
 }
 
 TEST(BatchLineTest, AnErrorIsALineToo) {

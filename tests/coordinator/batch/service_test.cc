@@ -89,6 +89,41 @@ TEST(BatchServiceTest, ALineIsAnsweredLikeARequest) {
   EXPECT_THAT(of_line.token_ids(), ::testing::Not(::testing::ElementsAreArray(response.token_ids())));
 }
 
+TEST(BatchServiceTest, AScoreIsAnsweredLikeARequest) {
+  const Scratch scratch;
+  Batch batch(scratch);
+  const std::string prompt = R"("prompt":{"token_ids":{"ids":[1,2,3]}})";
+  const std::string lines =
+      absl::StrCat(R"({"custom_id":"a","score":{)", prompt, R"(,"targets":[{"token_ids":{"ids":[10,11,12,13,14]}}]}})",
+                   "\n", R"({"custom_id":"b","score":{)", prompt, R"(,"targets":[]}})", "\n");
+  batch.client.Create("job", lines);
+  const v1::BatchJob job = batch.client.Watch("job");
+  EXPECT_EQ(job.counts().succeeded(), 1);
+  EXPECT_EQ(job.counts().failed(), 1);
+  std::istringstream results(batch.client.Results("job"));
+  std::string line;
+  std::getline(results, line);
+  const std::string prefix = R"({"custom_id":"a","score":)";
+  v1::ScoreResponse of_line;
+  ASSERT_TRUE(
+      google::protobuf::util::JsonStringToMessage(line.substr(prefix.size(), line.size() - prefix.size() - 1), &of_line)
+          .ok())
+      << line;
+  v1::ScoreRequest request;
+  for (const int id : {1, 2, 3}) request.mutable_prompt()->mutable_token_ids()->add_ids(id);
+  for (const int id : {10, 11, 12, 13, 14}) {
+    if (request.targets().empty()) request.add_targets();
+    request.mutable_targets(0)->mutable_token_ids()->add_ids(id);
+  }
+  request.set_seed(of_line.seed());
+  v1::ScoreResponse response;
+  grpc::ClientContext context;
+  ASSERT_TRUE(batch.service.inference->Score(&context, request, &response).ok());
+  EXPECT_EQ(of_line.scores(0).SerializeAsString(), response.scores(0).SerializeAsString());
+  std::getline(results, line);
+  EXPECT_THAT(line, HasSubstr(R"({"custom_id":"b","error":{"code":"INVALID_ARGUMENT","reason":"INPUT_MISSING")"));
+}
+
 TEST(BatchServiceTest, TheSameSeedGivesTheSameBytes) {
   const Scratch scratch;
   Batch batch(scratch);
