@@ -149,13 +149,18 @@ lines as gaps beside their neighbour, without a question: after {percent(r['line
         rows = [[name, *(percent(row[s]) for s in shares)] for name, row in r["infilling"].items()]
         parts.append("## Infilling\n\nTokens masked at random and filled one a step, the share that is right word for word (of sentences in three "
                      "languages, each other's translations).\n\n" + table(["masked", *(percent(float(s)) for s in shares)], rows))
+    if "likelihood" in r:
+        rows = [[name, f"{x['bits']:.2f} ± {x['error']:.2f}", x["texts"], x["tokens"]] for name, x in r["likelihood"].items()]
+        parts.append("## Likelihood\n\nBits a token by `Score` (128 samples a text; ± its standard error): an upper bound in expectation, and "
+                     "the one that training lowers. Sentences alone, answers after their question, each without what ends it.\n\n"
+                     + table(["", "bits a token", "texts", "tokens"], rows))
     if "few_shot" in r:
         parts.append(f"## Few-shot\n\nFour pairs of a relation (`cat -> cats`, `cat -> Katze`, …) and a fifth word, as plain text. Pre-training "
                      f"has such lines, no conversation has: {percent(r['few_shot'])} right.\n")
     if "papers" in r:
         parts.append(papers_section(r))
-    parts.append("## Not here yet\n\nThe held-out likelihood bound in bits a token, which needs `Score`, and the autoregressive twin beside all "
-                 "this: the training program has the switch (`--autoregressive`), no twin has been trained.\n")
+    parts.append("## Not here yet\n\nThe autoregressive twin beside all this: the training program has the switch (`--autoregressive`), no twin has "
+                 "been trained.\n")
     (docs / "quality.md").write_text("\n".join(parts))
 
 

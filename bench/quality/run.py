@@ -8,6 +8,7 @@ Writes OUT/results.json, after each part; report.py makes docs/quality.md of it.
 
 import argparse
 import json
+import math
 import pathlib
 import random
 import time
@@ -123,6 +124,20 @@ class Parts:
                 table[name][share] = sum(a == b for a, b in pairs) / len(pairs)
         return table
 
+    def likelihood(self):
+        """Bits a token, as the bound by which LLaDA trains has it: of held-out sentences, and of right answers to held-out problems."""
+        asked = {"held-out sentences": [("", text) for text in questions.held_out_texts(self.grid)],
+                 **{task: [(example.messages, example.answer) for example in questions.draw(task, self.grid)] for task in questions.TASKS}}
+        table = {}
+        for name, pairs in asked.items():
+            scores = [reply.scores[0] for reply in self.service.score(pairs, samples=128, seed=1)]
+            tokens = sum(score.tokens for score in scores)
+            per_token = 1 / math.log(2) / tokens
+            table[name] = {"bits": -sum(score.log_likelihood for score in scores) * per_token,
+                           "error": math.hypot(*(score.standard_error for score in scores)) * per_token, "tokens": tokens,
+                           "texts": len(scores)}
+        return table
+
     def lines_infilled(self):
         """The reversal test's second column: a line of a poem that was never asked about, between or beside its neighbours."""
         table = {}
@@ -158,7 +173,7 @@ class Parts:
         return table
 
 
-PARTS = ["tasks", "follow_ups", "papers", "steps", "lines_infilled", "few_shot", "ends", "infilling", "strategies", "policies", "blocks"]
+PARTS = ["tasks", "follow_ups", "papers", "steps", "lines_infilled", "few_shot", "ends", "infilling", "likelihood", "strategies", "policies", "blocks"]
 
 
 def main():

@@ -93,5 +93,18 @@ class Service:
             return self.stub.Infill(request)
         return self.together(ask, texts)
 
+    def score(self, pairs, **fields):
+        """`pairs`: a prompt (messages, or a plain text) and a text that follows it. ScoreResponses in their order."""
+        def ask(pair):
+            prompt, target = pair
+            request = inference.ScoreRequest(targets=[inference.ScoreInput(text=target)], greedy_match=False, **fields)
+            if isinstance(prompt, str):
+                request.prompt.text = prompt
+            else:
+                for role, content in prompt:
+                    request.prompt.chat.messages.add(role=role, content=content)
+            return self.stub.Score(request)
+        return self.together(ask, pairs)
+
     def tokenize(self, text):
         return list(self.stub.Tokenize(inference.TokenizeRequest(text=text)).token_ids)
