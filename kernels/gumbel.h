@@ -5,7 +5,8 @@
 //
 // Each operation is one IEEE-754 rounding named by `Math` (Fma, Mul, Add and a few exact conversions), so that a
 // compiler may neither fuse nor split any. Math's F is a float or a vector of floats, U the unsigned integers of its
-// size. There is no branch: whatever is not wanted is computed and dropped.
+// size. There is no branch: whatever is not wanted is computed and dropped. constexpr, as base/philox.h: nvcc compiles
+// such functions for the device too (--expt-relaxed-constexpr).
 #ifndef UNMASK_KERNELS_GUMBEL_H_
 #define UNMASK_KERNELS_GUMBEL_H_
 
@@ -14,7 +15,7 @@ namespace unmask {
 // t - t^2/2 + t^3 P(t) + e ln 2, for t in [sqrt(1/2) - 1, sqrt(2) - 1]: ln((1 + t) 2^e). P is Cephes' polynomial of
 // logf.
 template <typename Math, typename F = typename Math::F>
-inline F LogOfReduced(F t, F e) {
+constexpr F LogOfReduced(F t, F e) {
   F p = Math::Splat(7.0376836292e-2f);
   p = Math::Fma(p, t, Math::Splat(-1.1514610310e-1f));
   p = Math::Fma(p, t, Math::Splat(1.1676998740e-1f));
@@ -33,7 +34,7 @@ inline F LogOfReduced(F t, F e) {
 
 // x = (1 + t) 2^e with 1 + t in [sqrt(1/2), sqrt(2)); x is normal and positive.
 template <typename Math, typename F = typename Math::F>
-inline void Reduce(F x, F* t, F* e) {
+constexpr void Reduce(F x, F* t, F* e) {
   const auto bits = Math::Bits(x);
   const F mantissa = Math::FromBits((bits & 0x007fffffu) | 0x3f000000u);  // In [1/2, 1).
   const F exponent = Math::FromInt((bits >> 23) - 126u);
@@ -43,13 +44,13 @@ inline void Reduce(F x, F* t, F* e) {
 }
 
 template <typename Math>
-inline typename Math::F Gumbel(typename Math::U word) {
+constexpr typename Math::F Gumbel(typename Math::U word) {
   using F = typename Math::F;
   constexpr float kUnit = 2.3283064365386963e-10f;  // 2^-32
   const auto upper = Math::IsNegative(word);        // u > 1/2
   const F small = Math::Mul(Math::Add(Math::FromUnsigned(Math::Choose(upper, ~word, word)), Math::Splat(0.5f)),
                             Math::Splat(kUnit));  // The smaller of u and 1 - u.
-  F t, e;
+  F t{}, e{};
   Reduce<Math>(Math::Select(upper, Math::Add(Math::Splat(1.0f), -small), small), &t, &e);
   // Near u = 1, ln(1 - w) straight from w.
   const auto near_one = Math::Both(upper, small < Math::Splat(0.29289f));

@@ -10,11 +10,6 @@
 
 namespace unmask {
 
-// Whether the layout's groups, positions and horizons lie within `rows` rows and within each group's slot, which holds
-// layer `layer` of `kv_width` columns (0: any) in `dtype`. INTERNAL where not: nothing outside a slot is ever read or
-// written.
-absl::Status CheckLayout(const RowLayout& layout, int layer, int64_t kv_width, DType dtype, int64_t rows);
-
 // See Backend::Attend. The layout has been checked.
 absl::Status AttendRows(const KernelTable& kernels, Workers* workers, const RowLayout& layout, int layer, int heads,
                         int head_dim, absl::Span<const int32_t> kv_map, const Tensor& q, const Tensor& out);

@@ -10,7 +10,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "kernels/cpu/angles.h"
+#include "kernels/angles.h"
+#include "kernels/checks.h"
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/int8_matmul.h"
@@ -74,7 +75,7 @@ class CpuBackend : public Backend {
 
   void Upload(const Tensor& host, const Tensor& device) override {
     Issue("Upload", [&]() -> absl::Status {
-      UNMASK_RETURN_IF_ERROR(SameShape(host, device));
+      UNMASK_RETURN_IF_ERROR(CheckSameShape(host, device));
       workers_.RunRows(host.rows, host.columns, [&](int64_t begin, int64_t end) {
         std::vector<float> wide(host.dtype == device.dtype ? 0 : host.columns);
         for (int64_t r = begin; r < end; ++r) {
@@ -92,7 +93,7 @@ class CpuBackend : public Backend {
 
   void Embed(const Tensor& table, absl::Span<const int32_t> tokens, int32_t first_token, const Tensor& out) override {
     Issue("Embed", [&]() -> absl::Status {
-      UNMASK_RETURN_IF_ERROR(Shape("out", out, static_cast<int64_t>(tokens.size()), table.columns, DType::kF32));
+      UNMASK_RETURN_IF_ERROR(CheckShape("out", out, static_cast<int64_t>(tokens.size()), table.columns, DType::kF32));
       workers_.RunRows(out.rows, out.columns, [&](int64_t begin, int64_t end) {
         for (int64_t r = begin; r < end; ++r) {
           const int64_t row = int64_t{tokens[r]} - first_token;
@@ -109,9 +110,9 @@ class CpuBackend : public Backend {
 
   void RmsNorm(const Tensor& in, const Tensor& weight, float epsilon, const Tensor& out) override {
     Issue("RmsNorm", [&]() -> absl::Status {
-      UNMASK_RETURN_IF_ERROR(Shape("weight", weight, 1, in.columns, DType::kF32));
-      UNMASK_RETURN_IF_ERROR(Shape("in", in, in.rows, in.columns, DType::kF32));
-      UNMASK_RETURN_IF_ERROR(Shape("out", out, in.rows, in.columns, dtype_));
+      UNMASK_RETURN_IF_ERROR(CheckShape("weight", weight, 1, in.columns, DType::kF32));
+      UNMASK_RETURN_IF_ERROR(CheckShape("in", in, in.rows, in.columns, DType::kF32));
+      UNMASK_RETURN_IF_ERROR(CheckShape("out", out, in.rows, in.columns, dtype_));
       workers_.RunRows(in.rows, in.columns, [&](int64_t begin, int64_t end) {
         for (int64_t r = begin; r < end; ++r) {
           kernels_.rms_norm(Row<float>(in, r), weight.f32(), epsilon, in.columns, dtype_, Row(out, r));
@@ -123,8 +124,8 @@ class CpuBackend : public Backend {
 
   void MatMul(const Tensor& in, const PackedMatrix& weight, const Tensor& out) override {
     Issue("MatMul", [&]() -> absl::Status {
-      UNMASK_RETURN_IF_ERROR(Shape("in", in, in.rows, weight.columns(), dtype_));
-      UNMASK_RETURN_IF_ERROR(Shape("out", out, in.rows, weight.rows(), DType::kF32));
+      UNMASK_RETURN_IF_ERROR(CheckShape("in", in, in.rows, weight.columns(), dtype_));
+      UNMASK_RETURN_IF_ERROR(CheckShape("out", out, in.rows, weight.rows(), DType::kF32));
       if (const auto* quantised = dynamic_cast<const Int8Matrix*>(&weight)) return int8_->Multiply(in, *quantised, out);
       return multiplier_.Multiply(in, static_cast<const CpuMatrix&>(weight), out);
     });
@@ -134,7 +135,7 @@ class CpuBackend : public Backend {
                       const Tensor& qkv) override {
     Issue("RotateAndStore", [&]() -> absl::Status {
       UNMASK_RETURN_IF_ERROR(
-          Shape("qkv", qkv, qkv.rows, (int64_t{heads} + 2 * int64_t{kv_heads}) * head_dim, DType::kF32));
+          CheckShape("qkv", qkv, qkv.rows, (int64_t{heads} + 2 * int64_t{kv_heads}) * head_dim, DType::kF32));
       UNMASK_RETURN_IF_ERROR(CheckLayout(layout, layer, int64_t{kv_heads} * head_dim, dtype_, qkv.rows));
       if (head_dim < 2 || head_dim % 2 != 0) {
         return absl::InternalError(absl::StrCat("head_dim ", head_dim, " is not even and positive"));
@@ -159,8 +160,8 @@ class CpuBackend : public Backend {
   void Attend(const RowLayout& layout, int layer, int heads, int head_dim, absl::Span<const int32_t> kv_map,
               const Tensor& q, const Tensor& out) override {
     Issue("Attend", [&]() -> absl::Status {
-      UNMASK_RETURN_IF_ERROR(Shape("q", q, q.rows, int64_t{heads} * head_dim, DType::kF32));
-      UNMASK_RETURN_IF_ERROR(Shape("out", out, q.rows, q.columns, dtype_));
+      UNMASK_RETURN_IF_ERROR(CheckShape("q", q, q.rows, int64_t{heads} * head_dim, DType::kF32));
+      UNMASK_RETURN_IF_ERROR(CheckShape("out", out, q.rows, q.columns, dtype_));
       UNMASK_RETURN_IF_ERROR(CheckLayout(layout, layer, 0, dtype_, q.rows));
       return AttendRows(kernels_, &workers_, layout, layer, heads, head_dim, kv_map, q, out);
     });
@@ -168,8 +169,8 @@ class CpuBackend : public Backend {
 
   void SwiGlu(const Tensor& gate_up, const Tensor& out) override {
     Issue("SwiGlu", [&]() -> absl::Status {
-      UNMASK_RETURN_IF_ERROR(Shape("gate_up", gate_up, out.rows, 2 * out.columns, DType::kF32));
-      UNMASK_RETURN_IF_ERROR(Shape("out", out, out.rows, out.columns, dtype_));
+      UNMASK_RETURN_IF_ERROR(CheckShape("gate_up", gate_up, out.rows, 2 * out.columns, DType::kF32));
+      UNMASK_RETURN_IF_ERROR(CheckShape("out", out, out.rows, out.columns, dtype_));
       workers_.RunRows(out.rows, gate_up.columns, [&](int64_t begin, int64_t end) {
         for (int64_t r = begin; r < end; ++r) {
           const float* gate = Row<float>(gate_up, r);
@@ -182,8 +183,8 @@ class CpuBackend : public Backend {
 
   void Add(const Tensor& delta, const Tensor& sum) override {
     Issue("Add", [&]() -> absl::Status {
-      UNMASK_RETURN_IF_ERROR(Shape("delta", delta, sum.rows, sum.columns, DType::kF32));
-      UNMASK_RETURN_IF_ERROR(Shape("sum", sum, sum.rows, sum.columns, DType::kF32));
+      UNMASK_RETURN_IF_ERROR(CheckShape("delta", delta, sum.rows, sum.columns, DType::kF32));
+      UNMASK_RETURN_IF_ERROR(CheckShape("sum", sum, sum.rows, sum.columns, DType::kF32));
       workers_.RunRows(sum.rows, sum.columns, [&](int64_t begin, int64_t end) {
         for (int64_t r = begin; r < end; ++r) kernels_.add(Row<float>(delta, r), sum.columns, Row<float>(sum, r));
       });
@@ -193,8 +194,8 @@ class CpuBackend : public Backend {
 
   void TakeRows(const Tensor& in, absl::Span<const int32_t> rows, const Tensor& out) override {
     Issue("TakeRows", [&]() -> absl::Status {
-      UNMASK_RETURN_IF_ERROR(Shape("out", out, static_cast<int64_t>(rows.size()), in.columns, in.dtype));
-      for (const int32_t row : rows) UNMASK_RETURN_IF_ERROR(Within("row", row, in.rows));
+      UNMASK_RETURN_IF_ERROR(CheckShape("out", out, static_cast<int64_t>(rows.size()), in.columns, in.dtype));
+      for (const int32_t row : rows) UNMASK_RETURN_IF_ERROR(CheckWithin("row", row, in.rows));
       for (int64_t i = 0; i < out.rows; ++i)
         std::memcpy(Row(out, i), Row(in, rows[i]), in.columns * ByteSize(in.dtype));
       return absl::OkStatus();
@@ -204,16 +205,7 @@ class CpuBackend : public Backend {
   void PickCandidates(const Tensor& hidden, const PackedMatrix& head, int32_t first_token,
                       absl::Span<const SampleSpec> specs, absl::Span<CandidateRecord> records) override {
     Issue("PickCandidates", [&]() -> absl::Status {
-      UNMASK_RETURN_IF_ERROR(Shape("hidden", hidden, hidden.rows, head.columns(), dtype_));
-      if (specs.size() != records.size()) {
-        return absl::InternalError(absl::StrCat(specs.size(), " specs but ", records.size(), " records"));
-      }
-      for (const SampleSpec& spec : specs) {
-        UNMASK_RETURN_IF_ERROR(Within("row", spec.row, hidden.rows));
-        if (spec.unconditional_row >= 0) {
-          UNMASK_RETURN_IF_ERROR(Within("unconditional_row", spec.unconditional_row, hidden.rows));
-        }
-      }
+      UNMASK_RETURN_IF_ERROR(CheckSpecs(hidden, head.columns(), dtype_, specs, records.size()));
       return unmask::PickCandidates(kernels_, &workers_, hidden, static_cast<const CpuMatrix&>(head), first_token,
                                     specs, records);
     });
@@ -221,7 +213,7 @@ class CpuBackend : public Backend {
 
   void Download(const Tensor& device, absl::Span<float> host) override {
     Issue("Download", [&]() -> absl::Status {
-      UNMASK_RETURN_IF_ERROR(Shape("device", device, device.rows, device.columns, DType::kF32));
+      UNMASK_RETURN_IF_ERROR(CheckShape("device", device, device.rows, device.columns, DType::kF32));
       if (static_cast<int64_t>(host.size()) != device.rows * device.columns) {
         return absl::InternalError(
             absl::StrCat("host has ", host.size(), " floats, not ", device.rows * device.columns));
@@ -246,19 +238,6 @@ class CpuBackend : public Backend {
     } catch (const std::bad_alloc&) {
       failure_ = absl::ResourceExhaustedError(absl::StrCat(name, ": out of memory"));
     }
-  }
-
-  static absl::Status Shape(const char* what, const Tensor& tensor, int64_t rows, int64_t columns, DType dtype) {
-    if (tensor.rows == rows && tensor.columns == columns && tensor.dtype == dtype) return absl::OkStatus();
-    return absl::InternalError(absl::StrCat(what, " is (", tensor.rows, ", ", tensor.columns, ") ", Name(tensor.dtype),
-                                            ", not (", rows, ", ", columns, ") ", Name(dtype)));
-  }
-  static absl::Status SameShape(const Tensor& a, const Tensor& b) {
-    return Shape("device", b, a.rows, a.columns, b.dtype);
-  }
-  static absl::Status Within(const char* what, int64_t value, int64_t bound) {
-    if (value >= 0 && value < bound) return absl::OkStatus();
-    return absl::InternalError(absl::StrCat(what, " ", value, " is not in [0, ", bound, ")"));
   }
 
   void RotateRow(int64_t position, const KvSlot& slot, int layer, int heads, int kv_heads, int head_dim, float* row) {

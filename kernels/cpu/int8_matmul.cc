@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "kernels/checks.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/matmul.h"
 

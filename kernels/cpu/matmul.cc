@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "kernels/checks.h"
 
 namespace unmask {
 
@@ -30,19 +31,6 @@ MatrixMultiplier::MatrixMultiplier(const KernelTable* kernels, DType compute_dty
   if (!onednn) return;
   auto preferred = MakeOneDnnGemm(compute_dtype, workers->threads());
   if (preferred.ok()) preferred_ = *std::move(preferred);
-}
-
-absl::StatusOr<int64_t> StackedRows(absl::Span<const Tensor> slices) {
-  int64_t rows = 0;
-  for (const Tensor& slice : slices) {
-    if (slice.columns != slices[0].columns) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("packing slices of ", slices[0].columns, " and of ", slice.columns, " columns"));
-    }
-    rows += slice.rows;
-  }
-  if (rows < 1 || slices[0].columns < 1) return absl::InvalidArgumentError("packing a matrix without elements");
-  return rows;
 }
 
 absl::Status ForPanels(const KernelTable& kernels, Workers* workers, absl::Span<const Tensor> slices, int64_t rows,

@@ -39,9 +39,6 @@ class CpuMatrix : public PackedMatrix {
   const std::vector<std::unique_ptr<GemmPanel>> panels_;
 };
 
-// The rows of all slices together. INVALID_ARGUMENT where they do not stack to a matrix.
-absl::StatusOr<int64_t> StackedRows(absl::Span<const Tensor> slices);
-
 // pack(panel, weights, outputs) for each panel of the stacked slices, by all workers: `weights` is (outputs, inputs)
 // fp32 for the call's time. Returns the first error. Temporaries are one panel a worker.
 absl::Status ForPanels(const KernelTable& kernels, Workers* workers, absl::Span<const Tensor> slices, int64_t rows,

@@ -8,18 +8,18 @@
 
 #include "gtest/gtest.h"
 #include "kernels/cpu/int8_matmul.h"
-#include "tests/kernels/machines.h"
+#include "tests/kernels/cpu_machines.h"
 #include "tests/kernels/matrix.h"
 
 namespace unmask::testing {
 namespace {
 
-std::unique_ptr<Backend> OpenInt8(const Machine& machine, int threads = 2) {
+std::unique_ptr<Backend> OpenInt8(const CpuMachine& machine, int threads = 2) {
   return OpenCpuBackend({.compute_dtype = machine.dtype, .int8 = true, .threads = threads}, machine.kind).value();
 }
 
-class Int8Test : public ::testing::TestWithParam<Machine> {};
-INSTANTIATE_TEST_SUITE_P(Machines, Int8Test, ::testing::ValuesIn(AllMachines()),
+class Int8Test : public ::testing::TestWithParam<CpuMachine> {};
+INSTANTIATE_TEST_SUITE_P(Machines, Int8Test, ::testing::ValuesIn(CpuMachines()),
                          [](const auto& info) { return info.param.name(); });
 
 double LargestOf(const Matrix& matrix, int64_t row, int64_t columns) {
@@ -91,7 +91,7 @@ TEST_P(Int8Test, IsTheSameBitsHoweverItIsComputed) {
   weight.FillNormal(2);
   const auto backend = OpenInt8(GetParam());
   backend->MatMul(in.tensor(), **backend->Pack({weight.tensor()}), ours.tensor());
-  const auto other = OpenInt8(AllMachines()[GetParam().dtype == DType::kF32 ? 0 : AllMachines().size() / 2]);
+  const auto other = OpenInt8(CpuMachines()[GetParam().dtype == DType::kF32 ? 0 : CpuMachines().size() / 2]);
   other->MatMul(in.tensor(), **other->Pack({weight.tensor()}), theirs.tensor());
   for (int r = 0; r < 9; ++r) ASSERT_EQ(ours.RowBytes(r), theirs.RowBytes(r));
 }

@@ -28,7 +28,7 @@ class InvarianceTest : public ::testing::TestWithParam<Machine> {
     Matrix all(dtype, kRows, columns);
     op(*alone, Part{0, kRows}, all.tensor());
     ASSERT_EQ(alone->Synchronize(), absl::OkStatus());
-    for (const int threads : {1, 2, 3}) {
+    for (const int threads : GetParam().threads) {
       const auto backend = GetParam().Open(threads);
       for (const Part& part : kParts) {
         Matrix out(dtype, part.rows, columns);
@@ -44,14 +44,14 @@ class InvarianceTest : public ::testing::TestWithParam<Machine> {
   }
 };
 INSTANTIATE_TEST_SUITE_P(Machines, InvarianceTest, ::testing::ValuesIn(AllMachines()),
-                         [](const auto& info) { return info.param.name(); });
+                         [](const auto& info) { return info.param.name; });
 
 Tensor Rows(const Matrix& matrix, const Part& part) { return matrix.tensor().Rows(part.begin, part.begin + part.rows); }
 
 TEST_P(InvarianceTest, MatMul) {
   std::vector<std::pair<int, int>> shapes = {{64, 192}, {80, 13}, {1040, 300}};
   // With AMX, oneDNN cuts sums of this length by the number of rows, those of 32 rows otherwise than those of 64.
-  if (GetParam().kind.onednn) shapes.emplace_back(6144, 200);
+  if (GetParam().onednn) shapes.emplace_back(6144, 200);
   for (const auto& [inputs, outputs] : shapes) {
     Matrix in(GetParam().dtype, kRows, inputs, 16), weight(DType::kF32, outputs, inputs);
     in.FillNormal(1);
@@ -118,19 +118,21 @@ TEST_P(InvarianceTest, PickCandidates) {
   hidden.FillNormal(1);
   head.FillNormal(2);
   const std::vector<int32_t> suppressed = {3, 500}, unconfident = {7};
-  // A record is 8 words: compared as the row of a matrix.
-  ExpectSameBits(DType::kF32, 8, [&](Backend& backend, const Part& part, const Tensor& out) {
-    const auto packed = backend.Pack({head.tensor()});
-    std::vector<SampleSpec> specs;
-    for (int r = part.begin; r < part.begin + part.rows; ++r) {
-      SampleSpec spec{.row = r, .temperature = r % 3 * 0.5f, .seed = 1, .position = static_cast<uint32_t>(r)};
-      if (r % 4 == 1) spec.unconditional_row = (r * 7) % kRows, spec.cfg_scale = 2;
-      if (r % 5 == 2) spec.suppressed = suppressed, spec.unconfident = unconfident;
-      specs.push_back(spec);
-    }
-    backend.PickCandidates(hidden.tensor(), **packed, 0, specs,
-                           absl::MakeSpan(static_cast<CandidateRecord*>(out.data), specs.size()));
-  });
+  // A record is compared as the row of a matrix.
+  static_assert(sizeof(CandidateRecord) % sizeof(float) == 0);
+  ExpectSameBits(
+      DType::kF32, sizeof(CandidateRecord) / sizeof(float), [&](Backend& backend, const Part& part, const Tensor& out) {
+        const auto packed = backend.Pack({head.tensor()});
+        std::vector<SampleSpec> specs;
+        for (int r = part.begin; r < part.begin + part.rows; ++r) {
+          SampleSpec spec{.row = r, .temperature = r % 3 * 0.5f, .seed = 1, .position = static_cast<uint32_t>(r)};
+          if (r % 4 == 1) spec.unconditional_row = (r * 7) % kRows, spec.cfg_scale = 2;
+          if (r % 5 == 2) spec.suppressed = suppressed, spec.unconfident = unconfident;
+          specs.push_back(spec);
+        }
+        backend.PickCandidates(hidden.tensor(), **packed, 0, specs,
+                               absl::MakeSpan(static_cast<CandidateRecord*>(out.data), specs.size()));
+      });
 }
 
 }  // namespace

@@ -11,7 +11,7 @@ namespace {
 
 class MatMulTest : public ::testing::TestWithParam<Machine> {};
 INSTANTIATE_TEST_SUITE_P(Machines, MatMulTest, ::testing::ValuesIn(AllMachines()),
-                         [](const auto& info) { return info.param.name(); });
+                         [](const auto& info) { return info.param.name; });
 
 // The largest error of out over its tolerance.
 double WorstError(const Matrix& in, const Matrix& weight, DType rounded, const Matrix& out) {

@@ -6,10 +6,10 @@
 #include <functional>
 #include <random>
 #include <string>
-#include <vector>
 
 #include "kernels/cpu/kernel_table.h"
 #include "kernels/tensor.h"
+#include "tests/kernels/machines.h"
 
 namespace unmask::testing {
 
@@ -23,8 +23,9 @@ class Matrix {
  public:
   // Uninitialised elements are NaN in every dtype: what an operation leaves out, or reads too much, shows.
   Matrix(DType dtype, int64_t rows, int64_t columns, int64_t beside = 0)
-      : data_(rows * (columns + beside) * ByteSize(dtype) + 64, '\xff'),
-        tensor_{dtype, rows, columns, columns + beside, data_.data()} {}
+      : bytes_(rows * (columns + beside) * ByteSize(dtype) + 64),
+        tensor_{dtype, rows, columns, columns + beside, std::memset(TakeMemory(bytes_), 0xff, bytes_)} {}
+  ~Matrix() { GiveMemory(tensor_.data); }
   Matrix(const Matrix&) = delete;
   Matrix& operator=(const Matrix&) = delete;
 
@@ -68,7 +69,7 @@ class Matrix {
     return tensor_.Rows(row, row + 1).Columns(column, column + 1).data;
   }
 
-  std::vector<char> data_;
+  const size_t bytes_;
   Tensor tensor_;
 };
 

@@ -81,7 +81,7 @@ void ExpectRecord(const CandidateRecord& record, const Expected& expected) {
 
 class PickTest : public ::testing::TestWithParam<Machine> {};
 INSTANTIATE_TEST_SUITE_P(Machines, PickTest, ::testing::ValuesIn(AllMachines()),
-                         [](const auto& info) { return info.param.name(); });
+                         [](const auto& info) { return info.param.name; });
 
 TEST_P(PickTest, EveryCombinationOfOptionsIsItsDefinition) {
   const auto backend = GetParam().Open();

@@ -1,4 +1,4 @@
-#include "kernels/cpu/angles.h"
+#include "kernels/angles.h"
 
 #include <algorithm>
 #include <cmath>

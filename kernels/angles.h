@@ -2,8 +2,8 @@
 //
 // As the reference has them: the inverse frequency and the angle each rounded to fp32, then the cosine and sine of that
 // angle.
-#ifndef UNMASK_KERNELS_CPU_ANGLES_H_
-#define UNMASK_KERNELS_CPU_ANGLES_H_
+#ifndef UNMASK_KERNELS_ANGLES_H_
+#define UNMASK_KERNELS_ANGLES_H_
 
 #include <cstdint>
 #include <vector>
@@ -29,4 +29,4 @@ class AngleTable {
 
 }  // namespace unmask
 
-#endif  // UNMASK_KERNELS_CPU_ANGLES_H_
+#endif  // UNMASK_KERNELS_ANGLES_H_
