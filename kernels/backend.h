@@ -18,8 +18,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
 #include "absl/types/span.h"
 #include "kernels/candidate.h"
+#include "kernels/device_queue.h"
 #include "kernels/tensor.h"
 
 namespace unmask {
@@ -140,6 +142,11 @@ class Backend {
 
   // Waits for everything issued; the first failure since the last call.
   virtual absl::Status Synchronize() = 0;
+
+  // Null where tensors lie in host memory.
+  virtual DeviceQueue* queue() { return nullptr; }
+  // Bytes that are left to this rank of a device's own memory; nothing where that is the host's.
+  virtual absl::optional<int64_t> FreeMemory() { return absl::nullopt; }
 };
 
 struct BackendOptions {
@@ -148,12 +155,16 @@ struct BackendOptions {
   // sums. Approximate; everything else stays in the compute dtype.
   bool int8 = false;
   int threads = 1;  // The caller included. Changes no bit.
+  // This rank among those of its host, which share the host's devices in turn.
+  int host_rank = 0;
+  int host_ranks = 1;
 };
 
-// device: "cpu". (INVALID_ARGUMENT for an unknown one, NOT_FOUND for one that this build or machine lacks.)
+// device: "cpu" or "cuda". INVALID_ARGUMENT for an unknown one, NOT_FOUND for one that this build or machine lacks.
 absl::StatusOr<std::unique_ptr<Backend>> OpenBackend(absl::string_view device, const BackendOptions& options);
 
-// Whether this machine computes bf16 products natively, which --dtype auto asks.
+// Whether the device computes bf16 products natively, which --dtype auto asks.
+bool ComputesBf16(absl::string_view device);
 bool CpuComputesBf16();
 
 }  // namespace unmask

@@ -52,7 +52,7 @@ breaches=$(
     $(outside "^($stamps|$deadlines|base/steady_waits)\.cc$")
 
   # Include guards are #ifndef UNMASK_..._H_; every other conditional needs a better idea: another file, another target.
-  lines '^ *# *(if|ifdef|ifndef|elif)\b' "a preprocessor conditional" $all | grep -vE '#ifndef UNMASK_[A-Z0-9_]+_H_$'
+  lines '^ *# *(if|ifdef|ifndef|elif)\b' "a preprocessor conditional" $all | grep -vE '#ifndef UNMASK_[A-Z0-9_]+_(CU)?H_$'
 
   for file in $(sources $folders tests bench) $(find $folders tests bench scripts \( -name '*.py' -o -name '*.rs' -o -name '*.sh' \)); do
     count=$(wc -l <"$file")
