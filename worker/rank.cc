@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status.h"
+#include "cluster/device_communicator.h"
 #include "worker/agree.h"
 #include "worker/memory.h"
 #include "worker/tensor_plan.h"
@@ -83,6 +84,7 @@ absl::StatusOr<std::unique_ptr<Rank>> Rank::Open(const RankOptions& options, Com
   UNMASK_ASSIGN_OR_RETURN(const Precision precision, rank->ChoosePrecision());
   rank->Describe(precision);
   UNMASK_RETURN_IF_ERROR(Agree(rank->OpenDevice(precision), ranks));
+  UNMASK_RETURN_IF_ERROR(Agree(rank->ConnectDevices(), ranks));
   return rank;
 }
 
@@ -125,7 +127,7 @@ absl::StatusOr<Rank::Precision> Rank::ChoosePrecision() {
     return absl::InvalidArgumentError(absl::StrCat("dtype \"", name, "\" is none of auto, fp32, bf16, int8"));
   }
   const bool int8 = name == "int8";
-  const bool native = CpuComputesBf16() && (int8 || checkpoint_->MatricesAre(DType::kBf16));
+  const bool native = ComputesBf16(options_.device) && (int8 || checkpoint_->MatricesAre(DType::kBf16));
   return Precision{AllRanks(native) ? DType::kBf16 : DType::kF32, int8};  // Hosts may differ.
 }
 
@@ -145,8 +147,9 @@ void Rank::Describe(const Precision& precision) {
   *own.mutable_shard() = ToProto(shard_, SliceElements(config_, shard_) * item);
   *description_.mutable_shape() = ToProto(config_);
   description_.set_dtype(precision.int8 ? "int8" : Name(precision.dtype));
-  ranks_here_ = 0;
+  ranks_here_ = rank_here_ = 0;
   for (const v1::Rank& rank : GatherMessages(own, ranks_)) {
+    if (rank.host() == own.host() && rank.rank() < own.rank()) ++rank_here_;
     if (rank.host() == own.host()) ++ranks_here_;
     *description_.add_ranks() = rank;
   }
@@ -157,7 +160,16 @@ absl::Status Rank::OpenDevice(const Precision& precision) {
   options.compute_dtype = precision.dtype;
   options.int8 = precision.int8;
   options.threads = options_.threads > 0 ? options_.threads : std::max(1, CoresAllowed() / ranks_here_);
+  options.host_rank = rank_here_;
+  options.host_ranks = ranks_here_;
   UNMASK_ASSIGN_OR_RETURN(backend_, OpenBackend(options_.device, options));
+  return absl::OkStatus();
+}
+
+// Whether there are devices to connect is the same on every rank: all have asked for the same kind.
+absl::Status Rank::ConnectDevices() {
+  if (backend_->queue() == nullptr || ranks_->size() == 1) return absl::OkStatus();
+  UNMASK_ASSIGN_OR_RETURN(devices_, DeviceCommunicator(backend_.get(), ranks_));
   return absl::OkStatus();
 }
 
@@ -171,7 +183,8 @@ absl::Status Rank::Load(const LoadingProgress& progress) {
   KvMemory memory;
   memory.limit = options_.kv_memory;
   const int64_t activations = Model::ActivationBytes(config_, shard_, max_rows_, dtype);
-  memory.available = std::max<int64_t>(0, AvailableMemory() / ranks_here_ - activations);
+  const int64_t left = backend_->FreeMemory().value_or(AvailableMemory() / ranks_here_);
+  memory.available = std::max<int64_t>(0, left - activations);
   memory.position_bytes = KvCache::PositionBytes(config_.layers, kv_columns, dtype);
   memory.max_sequence_length = config_.max_sequence_length;
   const absl::StatusOr<int64_t> positions = KvPositions(memory);
@@ -181,7 +194,8 @@ absl::Status Rank::Load(const LoadingProgress& progress) {
     capacity = std::min<int64_t>(capacity, std::stoll(other));
   }
 
-  auto model = Model::Make(config_, shard_, weights_, max_rows_, backend_.get(), ranks_);
+  Communicator* const sums = devices_ != nullptr ? devices_.get() : ranks_;
+  auto model = Model::Make(config_, shard_, weights_, max_rows_, backend_.get(), sums);
   UNMASK_RETURN_IF_ERROR(Agree(model.status(), ranks_));
   model_ = *std::move(model);
   kv_ = std::make_unique<KvCache>(backend_.get(), config_.layers, kv_columns, capacity);

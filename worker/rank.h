@@ -24,10 +24,10 @@ namespace unmask {
 struct RankOptions {
   std::string model;           // The checkpoint's folder.
   std::string dtype = "auto";  // auto, fp32, bf16 or int8.
-  std::string device = "cpu";
-  int threads = 0;        // 0: the cores allowed, divided by the ranks of this host.
-  int64_t kv_memory = 0;  // Bytes of K/V of this rank; 0: chosen.
-  int32_t max_rows = 0;   // Of a step; 0: two canvases of full length.
+  std::string device = "cpu";  // Or cuda.
+  int threads = 0;             // 0: the cores allowed, divided by the ranks of this host.
+  int64_t kv_memory = 0;       // Bytes of K/V of this rank; 0: chosen.
+  int32_t max_rows = 0;        // Of a step; 0: two canvases of full length.
   // What the weights must be: the digest in `numerics`, of this many ranks; empty: whatever they are.
   std::string weights_digest;
 };
@@ -67,6 +67,7 @@ class Rank {
   absl::StatusOr<Precision> ChoosePrecision();
   bool AllRanks(bool own);  // Whether all say so.
   absl::Status OpenDevice(const Precision& precision);
+  absl::Status ConnectDevices();
   void Describe(const Precision& precision);
   void Announce(int64_t kv_positions);
 
@@ -76,11 +77,13 @@ class Rank {
   Shard shard_;
   std::unique_ptr<Checkpoint> checkpoint_;  // Until loaded.
   std::unique_ptr<Backend> backend_;        // Outlives everything below.
+  std::unique_ptr<Communicator> devices_;   // Sums of tensors that lie on devices; null where `ranks_` can.
   Weights weights_;
   std::unique_ptr<KvCache> kv_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<Engine> engine_;
-  int ranks_here_ = 1;  // On this host.
+  int ranks_here_ = 1;  // On this host,
+  int rank_here_ = 0;   // of which this is.
   int32_t max_rows_ = 0;
   internal::v1::ReplicaDescription description_;
   internal::v1::ReplicaReady ready_;

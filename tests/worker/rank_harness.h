@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <stdexcept>
@@ -26,6 +27,7 @@ class RankHarness {
     RankOptions options;
     options.model = model;
     options.dtype = dtype;
+    if (const char* device = std::getenv("UNMASK_TEST_DEVICE")) options.device = device;
     options.threads = threads;
     options.kv_memory = 64 << 20;
     auto rank = Rank::Open(options, ranks);
