@@ -1,5 +1,5 @@
 # Wraps CMake's presets and scripts/; both work without it.
-.PHONY: demo test test-cluster build bench quality setup clang asan tsan fuzz nemesis soak format clean
+.PHONY: demo test test-cluster build cuda bench quality setup clang asan tsan fuzz nemesis soak format clean
 
 demo: build
 	scripts/demo.sh
@@ -16,6 +16,11 @@ test-cluster: build
 # Installs what is missing, configures and builds. With nothing changed it does nothing and takes seconds.
 build: setup
 	scripts/build.sh release
+
+# The same with the CUDA backend, under build/cuda/bin; needs no GPU. nvcc is the machine's, or NVIDIA's wheels.
+cuda:
+	scripts/setup.sh cuda
+	scripts/cuda.sh
 
 setup:
 	scripts/setup.sh

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the build needs on Debian 12, and only what is missing. `scripts/setup.sh clang` adds the second compiler,
-# `scripts/setup.sh page` the browser for the test of the page, `scripts/setup.sh cluster` what a Kubernetes node is made of.
+# `scripts/setup.sh page` the browser for the test of the page, `scripts/setup.sh cluster` what a Kubernetes node is made of,
+# `scripts/setup.sh cuda` a CUDA toolkit, where there is none.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
 packages=(
   g++ cmake ninja-build ccache pkg-config make git
@@ -18,7 +20,8 @@ for extra in "$@"; do
     clang) packages+=(clang clang-format libclang-rt-14-dev llvm) ;;  # With its sanitizers, and names in their reports.
     cluster) packages+=(containerd runc containernetworking-plugins iptables conntrack buildah mmdebstrap) ;;  # A Kubernetes node.
     page) packages+=(chromium chromium-driver fonts-dejavu-core) ;;  # What tests/http looks at the page with.
-    *) echo "setup.sh: unknown extra '$extra' (known: clang, cluster, page)" >&2; exit 64 ;;
+    cuda) cuda=yes ;;
+    *) echo "setup.sh: unknown extra '$extra' (known: clang, cluster, cuda, page)" >&2; exit 64 ;;
   esac
 done
 
@@ -55,3 +58,4 @@ if ! command -v cargo >/dev/null; then
   echo "setup.sh: no Rust toolchain: cargo is not on the PATH (https://rustup.rs installs one)" >&2
   exit 69
 fi
+[ -z "${cuda:-}" ] || scripts/cuda_toolkit.sh >/dev/null
