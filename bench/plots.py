@@ -1,4 +1,4 @@
-"""Bar charts as plain SVG."""
+"""Charts as plain SVG."""
 
 COLOURS = ["#3b6ea5", "#8fb339", "#d98e04", "#a23b72", "#5c6b73", "#2a9d8f", "#c44536", "#7d5ba6", "#b0a084"]
 FONT = 'font-family="sans-serif" font-size="13"'
@@ -41,3 +41,32 @@ def shares(title, rows):
         parts.append(f'<rect x="{at_x}" y="{at_y}" width="12" height="12" fill="{COLOURS[j]}"/>')
         parts.append(f'<text x="{at_x + 18}" y="{at_y + 11}" {FONT}>{name}</text>')
     return _document(width, y + 20 * ((len(names) + 2) // 3) + 10, parts)
+
+
+def timelines(title, panels):
+    """Panels over the same seconds, one below the other. panels: (label, {name: [(second, value)]}); a line keeps its value until the next."""
+    left, width, tall = 60, 720, 130
+    longest = max(second for _, lines in panels for line in lines.values() for second, _ in line)
+    scale = (width - left - 20) / longest
+    parts = [f'<text x="10" y="22" {FONT} font-weight="bold">{title}</text>']
+    for i, (label, lines) in enumerate(panels):
+        top = 62 + i * (tall + 36)
+        largest = max(value for line in lines.values() for _, value in line) or 1
+        parts.append(f'<text x="10" y="{top - 10}" {FONT}>{label}</text>')
+        for value in (0, largest):
+            y = top + tall * (1 - value / largest)
+            parts.append(f'<line x1="{left}" y1="{y:.1f}" x2="{width - 20}" y2="{y:.1f}" stroke="#bbb"/>')
+            parts.append(f'<text x="{left - 6}" y="{y + 5:.1f}" {FONT} text-anchor="end">{value:.3g}</text>')
+        for j, (name, line) in enumerate(lines.items()):
+            path, last = [], None
+            for second, value in line:
+                y = top + tall * (1 - value / largest)
+                path += [f"{left + second * scale:.1f},{last:.1f}"] if last is not None else []
+                path.append(f"{left + second * scale:.1f},{y:.1f}")
+                last = y
+            parts.append(f'<polyline points="{" ".join(path)}" fill="none" stroke="{COLOURS[j]}" stroke-width="1.5"/>')
+            parts.append(f'<text x="{width - 20 - 150 * (len(lines) - 1 - j)}" y="{top - 10}" {FONT} text-anchor="end" fill="{COLOURS[j]}">{name}</text>')
+    bottom = 62 + len(panels) * (tall + 36)
+    for second in range(0, int(longest) + 1, 30):
+        parts.append(f'<text x="{left + second * scale:.1f}" y="{bottom - 16}" {FONT} text-anchor="middle">{second} s</text>')
+    return _document(width, bottom, parts)

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # The chart on real Kubernetes, in namespaces that this makes and that vanish with it:
 #
-#   test-cluster.sh [--if-cached] [L1] [L2] [walk]      By default L1 and L2.
+#   test-cluster.sh [--if-cached] [L1] [L2] [scaling] [walk]      By default L1 and L2.
 #
 #   L1       control plane with nodes and GPUs that are not there: minutes
 #   L2       a kubelet with containerd and the project's own CPU image, which is built from build/bin: needs root
+#   scaling  1 to 4 replicas under constant load, by hand and by an autoscaler; writes two plots to docs/images
 #   walk     an operator's first hour; writes docs/kubernetes-walk.md
 #
 # The programs of the cluster are built once (scripts/cluster-tools.sh, ten minutes of a core). With --if-cached, what is not there
@@ -57,8 +58,8 @@ run() {  # SECONDS PROGRAM
 for level in "${levels[@]}"; do
   case $level in
     L1) run 900 fake_nodes_test.py; continue ;;
-    L2 | walk) ;;
-    *) echo "test-cluster.sh: unknown level '$level' (known: L1, L2, walk)" >&2; exit 64 ;;
+    L2 | scaling | walk) ;;
+    *) echo "test-cluster.sh: unknown level '$level' (known: L1, L2, scaling, walk)" >&2; exit 64 ;;
   esac
   reason=$(no_node)
   [ -z "$reason" ] || { cannot "$level" "$reason"; continue; }
@@ -72,6 +73,10 @@ for level in "${levels[@]}"; do
       export UNMASK_CLIENT_PYTHON
       run 900 kubelet_test.py
       run 600 group_test.py
+      ;;
+    scaling)
+      ninja -C build instant_replica >&2
+      run 900 scaling.py
       ;;
     walk) run 600 walk.py ;;
   esac

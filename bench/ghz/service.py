@@ -31,10 +31,10 @@ def processor_seconds(pid):
 
 
 class Watch:
-    """Samples the gauges of a coordinator until it is closed."""
+    """Samples the gauges of a coordinator, and what `extra` makes of its metrics, until it is closed."""
 
-    def __init__(self, admin, interval=0.25):
-        self.admin, self.interval, self.samples = admin, interval, []
+    def __init__(self, admin, interval=0.25, extra=lambda metrics: {}):
+        self.admin, self.interval, self.extra, self.samples = admin, interval, extra, []
         self._begin, self._end = time.time(), threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -42,7 +42,7 @@ class Watch:
     def _run(self):
         while not self._end.wait(self.interval):
             metrics = scrape(self.admin)
-            sample = {"at": time.time(), "ready": ready(metrics)}
+            sample = {"at": time.time(), "ready": ready(metrics), **self.extra(metrics)}
             sample.update({name: metrics[name] for name in GAUGES if name in metrics})
             self.samples.append(sample)
 

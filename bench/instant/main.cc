@@ -21,6 +21,7 @@ int main(int argc, char** argv) {
   app.add_option("--replicas", replicas)->check(CLI::Range(1, 64))->capture_default_str();
   app.add_option("--step-us", step_us, "what a step takes, and")->check(CLI::NonNegativeNumber);
   app.add_option("--row-ns", row_ns, "what each of its rows takes more")->check(CLI::NonNegativeNumber);
+  app.add_option("--kv-positions", options.kv_positions, "of all sequences that it takes at once")->check(CLI::PositiveNumber);
   CLI11_PARSE(app, argc, argv);
   sigset_t signals;
   sigemptyset(&signals);

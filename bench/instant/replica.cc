@@ -89,7 +89,7 @@ void InstantReplica::Read() {
     internal::v1::ReplicaMessage message;
     if (order.has_attached()) {
       message.mutable_ready()->set_numerics("instant");
-      message.mutable_ready()->set_kv_positions(1 << 20);
+      message.mutable_ready()->set_kv_positions(options_.kv_positions);
       message.mutable_ready()->set_max_rows(1 << 20);
     } else if (order.has_step()) {
       std::this_thread::sleep_for(options_.step_time + options_.row_time * Rows(order.step()));

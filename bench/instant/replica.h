@@ -21,6 +21,7 @@ struct InstantReplicaOptions {
   // What a step takes: so much, and so much for each row that it recomputes.
   std::chrono::microseconds step_time{0};
   std::chrono::nanoseconds row_time{0};
+  int kv_positions = 1 << 20;  // Of all sequences that it takes at once.
 };
 
 class InstantReplica {

@@ -8,7 +8,7 @@ import subprocess
 import unittest
 
 from cluster import Cluster
-from kube import CHART, Kube, is_ready, run, until
+from kube import CHART, PATIENCE, Kube, is_ready, run, until
 
 GPUS = 8  # Of a node.
 EXAMPLES = CHART / "examples"
@@ -153,7 +153,7 @@ class FleetTest(ChartTest):
         until(lambda: any(not is_ready(pod) for pod in self.kube.pods("replica").values()), "there is no place for it elsewhere")
         kept = {name: pod["metadata"]["uid"] for name, pod in self.kube.pods("replica").items() if is_ready(pod)}
         self.assertEqual(len(kept), 1)
-        blocked = drain(second, "8s", check=False)  # and so the other must stay.
+        blocked = drain(second, f"{8 * PATIENCE:.0f}s", check=False)  # and so the other must stay.
         self.assertNotEqual(blocked.returncode, 0)
         self.assertIn("would violate the pod's disruption budget", blocked.stderr)
         self.assertEqual({name: pod["metadata"]["uid"] for name, pod in self.kube.pods("replica").items() if is_ready(pod)}, kept)

@@ -52,32 +52,42 @@ NAMES = """cluster.local:53 {{
 """
 
 
-def program_image(program, archive, reference):
-    """Writes an OCI archive of an image that is this one program."""
+def _tar(files):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as out:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(data), 0o755
+            out.addfile(info, io.BytesIO(data))
+    return packed.getvalue()
+
+
+def make_image(archive, reference, files, base=None):
+    """Writes an OCI archive of an image: that of the archive `base`, or an empty one that runs /program, and over it these files."""
     blobs = {}
+    if base:
+        with tarfile.open(base) as old:
+            blobs = {member.name: old.extractfile(member).read() for member in old if member.isfile()}
+    read = lambda descriptor: json.loads(blobs["blobs/sha256/" + descriptor["digest"].removeprefix("sha256:")])
+    manifest = read(json.loads(blobs["index.json"])["manifests"][0]) if base else {"schemaVersion": 2, "layers": []}
+    config = read(manifest["config"]) if base else {"architecture": "amd64", "os": "linux", "config": {"Entrypoint": ["/program"]},
+                                                    "rootfs": {"type": "layers", "diff_ids": []}}
 
     def blob(media, data):
         digest = hashlib.sha256(data).hexdigest()
         blobs[f"blobs/sha256/{digest}"] = data
         return {"mediaType": f"application/vnd.oci.image.{media}", "digest": f"sha256:{digest}", "size": len(data)}
 
-    def tar(files):
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w") as out:
-            for name, data in files.items():
-                info = tarfile.TarInfo(name)
-                info.size, info.mode = len(data), 0o755
-                out.addfile(info, io.BytesIO(data))
-        return packed.getvalue()
-
-    layer = blob("layer.v1.tar", tar({"program": pathlib.Path(program).read_bytes()}))
-    config = blob("config.v1+json", json.dumps({"architecture": "amd64", "os": "linux", "config": {"Entrypoint": ["/program"]},
-                                                "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]}}).encode())
-    manifest = blob("manifest.v1+json", json.dumps({"schemaVersion": 2, "config": config, "layers": [layer]}).encode())
-    manifest["annotations"] = {"org.opencontainers.image.ref.name": reference}
-    blobs["index.json"] = json.dumps({"schemaVersion": 2, "manifests": [manifest]}).encode()
+    layer = blob("layer.v1.tar", _tar(files))
+    manifest["layers"].append(layer)
+    config["rootfs"]["diff_ids"].append(layer["digest"])
+    config.pop("history", None)
+    manifest["config"] = blob("config.v1+json", json.dumps(config).encode())
+    entry = blob("manifest.v1+json", json.dumps(manifest).encode())
+    entry["annotations"] = {"org.opencontainers.image.ref.name": reference}
+    blobs["index.json"] = json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode()
     blobs["oci-layout"] = b'{"imageLayoutVersion": "1.0.0"}'
-    archive.write_bytes(tar(blobs))
+    archive.write_bytes(_tar(blobs))
 
 
 def start(cluster, images):
@@ -101,7 +111,7 @@ def start(cluster, images):
     (folder / "resolv.conf").write_text("")
     cluster.start("containerd", "containerd", "--config", folder / "containerd.toml")
     cluster.answers("containerd", lambda: run("ctr", "version"))
-    program_image(cluster.tools / "pause", folder / "pause.tar", PAUSE)
+    make_image(folder / "pause.tar", PAUSE, {"program": (cluster.tools / "pause").read_bytes()})
     for image in (folder / "pause.tar", *images):
         run("ctr", "--namespace", "k8s.io", "images", "import", image, limit=120)
     cluster.start("coredns", "coredns", "-conf", folder / "Corefile")
