@@ -49,7 +49,9 @@ run() {  # SECONDS PROGRAM
   rm -rf "$state"
   mkdir -p "$state"
   echo "== $2"
-  UNMASK_CLUSTER_STATE=$state timeout --kill-after=60 $(($1 * ${UNMASK_PATIENCE:-4})) tests/kubernetes/run.sh "$tools" python3 "tests/kubernetes/$2" ||
+  # Whoever ends this script, and however, ends the cluster.
+  UNMASK_CLUSTER_STATE=$state setpriv --pdeathsig TERM timeout --foreground --kill-after=60 $(($1 * ${UNMASK_PATIENCE:-4})) \
+    tests/kubernetes/run.sh "$tools" python3 "tests/kubernetes/$2" ||
     code=$?
   rm -rf "$state"/{keys,etcd,node/containerd,node/kubelet}
   [ $code = 0 ] || { echo "$2 ended with $code; logs are in ${state#"$PWD/"}/logs" >&2; exit $code; }
