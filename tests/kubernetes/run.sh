@@ -21,10 +21,8 @@ tools=$1
 shift
 export PATH=$tools:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PYTHONPATH=$here UNMASK_CLUSTER_TOOLS=$tools
 export UNMASK_CGROUP=unmask-test-$$
-places=()  # Where a node mounts folders of its own over the machine's; mount points have to be there.
 swept() {
   [ -z "${box:-}" ] || { kill -9 "$box" && wait "$box"; } 2>/dev/null || true  # Its child, process 1, goes with it.
-  [ ${#places[@]} -eq 0 ] || rmdir "${places[@]}"
   for _ in $(seq 50); do
     left=$(find /sys/fs/cgroup -maxdepth 2 -type d -name "$UNMASK_CGROUP")
     [ -n "$left" ] || return 0
@@ -37,9 +35,9 @@ trap swept EXIT
 trap 'exit 143' TERM INT HUP
 root=()
 if [ "$(id -u)" = 0 ]; then
-  for place in /var/lib/cni /var/log/pods /var/log/containers; do
-    [ -d $place ] || { mkdir $place && places+=($place); }
-  done
+  # Where a node mounts folders of its own over the machine's. They stay, empty: removing one would take away the mounts
+  # over it in every other box.
+  mkdir -p /var/lib/cni /var/log/pods /var/log/containers
 else
   root=(--user --map-root-user)
 fi
