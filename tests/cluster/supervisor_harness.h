@@ -23,12 +23,13 @@
 #include "cluster/runtime_directory.h"
 #include "cluster/supervisor.h"
 #include "cluster/worker_command.h"
+#include "tests/support/patience.h"
 
 namespace unmask {
 
 // True as soon as `condition` is; false when it still is not after `limit`.
 inline bool Eventually(const std::function<bool()>& condition, absl::Duration limit = absl::Seconds(10)) {
-  const absl::Time deadline = absl::Now() + limit;
+  const absl::Time deadline = absl::Now() + limit * Patience();
   while (!condition()) {
     if (absl::Now() > deadline) return false;
     absl::SleepFor(absl::Milliseconds(5));
@@ -101,7 +102,7 @@ struct SupervisedScript {
 
   // Until supervision ends; false if that takes longer than `limit`.
   bool RunToEnd(absl::Duration limit = absl::Seconds(20)) {
-    loop->After(limit, [this] { loop->Quit(); });
+    loop->After(limit * Patience(), [this] { loop->Quit(); });
     loop->Run();
     return ending.has_value();
   }

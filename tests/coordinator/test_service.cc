@@ -10,11 +10,12 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "gtest/gtest.h"
+#include "tests/support/patience.h"
 
 namespace unmask::testing {
 
 bool Eventually(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10) * Patience();
   while (!condition()) {
     if (std::chrono::steady_clock::now() > deadline) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
@@ -76,7 +77,7 @@ grpc::Status TestService::CallRaw(const std::string& method, const std::string& 
                                   const std::string& authorization) const {
   grpc::GenericStub stub(channel);
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10) * Patience());
   if (!authorization.empty()) context.AddMetadata("authorization", authorization);
   const grpc::Slice slice(bytes);
   const grpc::ByteBuffer request(&slice, 1);
@@ -97,14 +98,14 @@ grpc::Status TestService::CallRaw(const std::string& method, const std::string& 
 
 grpc::Status TestService::Generate(const v1::GenerateRequest& request, v1::GenerateResponse* response) const {
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30) * Patience());
   return inference->Generate(&context, request, response);
 }
 
 std::vector<v1::GenerateStreamResponse> TestService::GenerateStream(const v1::GenerateRequest& request,
                                                                     grpc::Status* status) const {
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30) * Patience());
   auto reader = inference->GenerateStream(&context, request);
   std::vector<v1::GenerateStreamResponse> events;
   v1::GenerateStreamResponse event;

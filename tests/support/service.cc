@@ -14,11 +14,13 @@
 #include <fstream>
 #include <thread>
 
+#include "tests/support/patience.h"
+
 namespace unmask::testing {
 namespace {
 
 constexpr auto kPoll = std::chrono::milliseconds(20);
-constexpr auto kReadyWithin = std::chrono::seconds(60);
+const auto kReadyWithin = std::chrono::seconds(60) * Patience();
 
 std::string MakeScratchDirectory() {
   std::string path = (std::filesystem::temp_directory_path() / "unmask-e2e-XXXXXX").string();
@@ -101,7 +103,7 @@ Service::Service(const std::vector<std::string>& flags, const std::string& fleet
 
 int Service::End(std::chrono::seconds limit) {
   kill(pid_, SIGTERM);
-  const auto deadline = std::chrono::steady_clock::now() + limit;
+  const auto deadline = std::chrono::steady_clock::now() + limit * Patience();
   int status = 0;
   while (waitpid(pid_, &status, WNOHANG) == 0) {
     if (std::chrono::steady_clock::now() > deadline) {
@@ -151,13 +153,13 @@ bool Service::WaitForReady(int ready) {
 
 Streamed GenerateStream(Service& service, const v1::GenerateRequest& request) {
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(120));
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(120) * Patience());
   return ReadAll(service.inference().GenerateStream(&context, request));
 }
 
 Streamed InfillStream(Service& service, const v1::InfillRequest& request) {
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(120));
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(120) * Patience());
   return ReadAll(service.inference().InfillStream(&context, request));
 }
 

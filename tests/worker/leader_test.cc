@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "base/mutex.h"
+#include "tests/support/patience.h"
 
 namespace unmask {
 namespace {
@@ -44,9 +45,9 @@ class FakeCoordinator : public internal::v1::FleetLinkService::Service {
   int port() const { return port_; }
   std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
 
-  // The next message of a kind; fails the test after 10 s without one.
+  // The next message of a kind; fails the test where it does not come.
   ReplicaMessage Expect(ReplicaMessage::MessageCase kind) {
-    const auto deadline = steady_clock::now() + seconds(10);
+    const auto deadline = steady_clock::now() + seconds(10) * Patience();
     MutexLock lock(&mutex_);
     while (true) {
       while (!said_.empty()) {
@@ -157,7 +158,7 @@ TEST(LeaderTest, DescribesItselfFirstThenLoadsThenIsReadyThenAnswers) {
 
 // Waits until the state file begins with `state`; says what it is where it does not.
 std::string StateIs(const std::string& path, const std::string& state) {
-  const auto limit = steady_clock::now() + seconds(20);
+  const auto limit = steady_clock::now() + seconds(20) * Patience();
   std::string line;
   while (steady_clock::now() < limit) {
     std::ifstream file(path);
@@ -184,7 +185,7 @@ TEST(LeaderTest, TheStateFileSaysHowTheReplicaIs) {
     leader.SetReady(Ready());
     EXPECT_EQ(StateIs(path, "ready"), "");
     const auto first = std::filesystem::last_write_time(path);
-    const auto limit = steady_clock::now() + seconds(20);  // Written anew while nothing changes.
+    const auto limit = steady_clock::now() + seconds(20) * Patience();  // Written anew while nothing changes.
     while (std::filesystem::last_write_time(path) == first && steady_clock::now() < limit) {
       std::this_thread::sleep_for(milliseconds(10));
     }
@@ -205,7 +206,7 @@ TEST(LeaderTest, HeartsBeatWhileNobodyAsksForAnything) {
   coordinator.Expect(ReplicaMessage::kHeartbeat);
   const auto begin = steady_clock::now();
   for (int i = 0; i < 3; ++i) coordinator.Expect(ReplicaMessage::kHeartbeat);
-  EXPECT_LT(steady_clock::now() - begin, seconds(5));
+  EXPECT_LT(steady_clock::now() - begin, seconds(5) * Patience());
   EXPECT_GT(steady_clock::now() - begin, milliseconds(1500));
 }
 
@@ -265,7 +266,7 @@ TEST(LeaderTest, DrainingHasAnEnd) {
   const auto begin = steady_clock::now();
   leader.Drain();
   EXPECT_FALSE(leader.Next().has_value());
-  EXPECT_LT(steady_clock::now() - begin, seconds(5));
+  EXPECT_LT(steady_clock::now() - begin, seconds(5) * Patience());
   EXPECT_GE(steady_clock::now() - begin, seconds(1));
 }
 
@@ -274,7 +275,7 @@ TEST(LeaderTest, DrainingWithoutACoordinatorEndsAtOnce) {
   const auto begin = steady_clock::now();
   leader.Drain();
   EXPECT_FALSE(leader.Next().has_value());
-  EXPECT_LT(steady_clock::now() - begin, seconds(2));
+  EXPECT_LT(steady_clock::now() - begin, seconds(2) * Patience());
 }
 
 TEST(LeaderTest, EndsWhileConnectedAndWhileDialling) {
@@ -285,7 +286,7 @@ TEST(LeaderTest, EndsWhileConnectedAndWhileDialling) {
     Leader leader({coordinator.address()}, Description());
     coordinator.Expect(ReplicaMessage::kDescription);
   }
-  EXPECT_LT(steady_clock::now() - begin, seconds(5));
+  EXPECT_LT(steady_clock::now() - begin, seconds(5) * Patience());
 }
 
 }  // namespace

@@ -18,6 +18,7 @@
 
 #include "base/exit_codes.h"
 #include "tests/support/golden.h"
+#include "tests/support/patience.h"
 #include "tests/worker/made_checkpoint.h"
 
 namespace unmask {
@@ -61,10 +62,10 @@ class Process {
 
   pid_t pid() const { return pid_; }
 
-  // The exit code; -1 after 30 s, -2 after a signal.
+  // The exit code; -1 where it takes too long, -2 after a signal.
   int Wait() {
     int status = 0;
-    for (const auto deadline = steady_clock::now() + seconds(30); waitpid(pid_, &status, WNOHANG) == 0;) {
+    for (const auto deadline = steady_clock::now() + seconds(30) * Patience(); waitpid(pid_, &status, WNOHANG) == 0;) {
       if (steady_clock::now() > deadline) return -1;
       std::this_thread::sleep_for(milliseconds(10));
     }
@@ -79,7 +80,7 @@ class Process {
   }
 
   bool WaitForOutput(const std::string& text) const {
-    const auto deadline = steady_clock::now() + seconds(20);
+    const auto deadline = steady_clock::now() + seconds(20) * Patience();
     while (Output().find(text) == std::string::npos) {
       if (steady_clock::now() > deadline) return false;
       std::this_thread::sleep_for(milliseconds(20));
@@ -125,7 +126,7 @@ TEST_P(FailureTest, EndsEveryRankWithItsCodeAndIsSaidOnce) {
   Process process(GetParam().ranks, GetParam().flags);
   const auto begin = steady_clock::now();
   EXPECT_EQ(process.Wait(), GetParam().code) << process.Output();
-  EXPECT_LT(steady_clock::now() - begin, seconds(15));
+  EXPECT_LT(steady_clock::now() - begin, seconds(15) * Patience());
   EXPECT_EQ(CountOf(process.Output(), GetParam().message), 1) << process.Output();
 }
 
@@ -196,10 +197,10 @@ TEST(WorkerProcessTest, RanksDieWithTheirLauncher) {
   ASSERT_EQ(Holding(marker.path()).size(), 3u);  // mpirun and two ranks.
   kill(process.pid(), SIGKILL);
   const auto begin = steady_clock::now();
-  while (Holding(marker.path()).size() > 1 && steady_clock::now() - begin < seconds(5)) {
+  while (Holding(marker.path()).size() > 1 && steady_clock::now() - begin < seconds(5) * Patience()) {
     std::this_thread::sleep_for(milliseconds(10));
   }
-  EXPECT_LT(steady_clock::now() - begin, seconds(2));
+  EXPECT_LT(steady_clock::now() - begin, seconds(2) * Patience());
 }
 
 TEST(WorkerProcessTest, FlagsAreEnvironmentVariablesToo) {
