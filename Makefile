@@ -1,5 +1,5 @@
 # Wraps CMake's presets and scripts/; both work without it.
-.PHONY: demo test test-cluster build cuda bench quality setup clang asan tsan fuzz nemesis soak format clean
+.PHONY: demo test test-cluster check build cuda bench quality setup clang asan tsan fuzz nemesis soak format clean
 
 demo: build
 	scripts/demo.sh
@@ -12,6 +12,11 @@ test: build
 test-cluster: build
 	scripts/setup.sh cluster
 	scripts/test-cluster.sh $(LEVELS)
+
+# Fuzzing and sanitizers in their short form, or some of them: CHECKS="fuzz".
+check:
+	scripts/setup.sh clang
+	scripts/check.sh $(CHECKS)
 
 # Installs what is missing, configures and builds. With nothing changed it does nothing and takes seconds.
 build: setup
@@ -38,15 +43,16 @@ clang:
 	scripts/setup.sh clang
 	scripts/build.sh clang
 
-# The tests under AddressSanitizer and UndefinedBehaviorSanitizer, or under ThreadSanitizer.
-asan: setup
-	scripts/sanitize.sh asan
+# All tests under AddressSanitizer and UndefinedBehaviorSanitizer, or under ThreadSanitizer.
+asan:
+	scripts/setup.sh clang
+	scripts/sanitize.sh asan all
 
 tsan:
 	scripts/setup.sh clang
-	scripts/sanitize.sh tsan
+	scripts/sanitize.sh tsan all
 
-# A long search with libFuzzer: ten minutes a target, or FUZZ_SECONDS. scripts/fuzz.sh is the short one.
+# A long search with libFuzzer: ten minutes a target, or FUZZ_SECONDS. `make check` has a short one.
 fuzz:
 	scripts/setup.sh clang
 	scripts/fuzz.sh $(or $(FUZZ_SECONDS),600)
