@@ -132,6 +132,9 @@ def coordinator():
     for kind, name in (("generate", "Generate"), ("stream", "GenerateStream")):
         result("e", f"coordinator and gRPC, ms a step, {name}", 0.3, statistics.median(r[f"{kind}_ms"] for r in runs), 3, min)
         result("e", f"the same, the quietest request", None, min(r[f"{kind}_best_ms"] for r in runs), 3)
+    for windows in runs[0]["wait_us"]:
+        result("e", f"ms from a replica's answer to its next step, of {windows} window(s)", None,
+               statistics.median(r["wait_us"][windows] for r in runs) / 1e3, 3)
 
 
 def roofline(dtype, windows, rate, bandwidth):

@@ -85,6 +85,7 @@ void InstantReplica::Wait() {
 
 void InstantReplica::Read() {
   internal::v1::CoordinatorMessage order;
+  auto answered = std::chrono::steady_clock::now();
   while (stream_->Read(&order)) {
     internal::v1::ReplicaMessage message;
     if (order.has_attached()) {
@@ -92,11 +93,13 @@ void InstantReplica::Read() {
       message.mutable_ready()->set_kv_positions(options_.kv_positions);
       message.mutable_ready()->set_max_rows(1 << 20);
     } else if (order.has_step()) {
+      if (options_.on_wait) options_.on_wait(std::chrono::steady_clock::now() - answered, order.step().windows_size());
       std::this_thread::sleep_for(options_.step_time + options_.row_time * Rows(order.step()));
       Answer(order.step(), message.mutable_result());
     } else {
       continue;
     }
+    answered = std::chrono::steady_clock::now();
     Write(message);
   }
   stream_->Finish();

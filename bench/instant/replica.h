@@ -6,6 +6,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -22,6 +23,8 @@ struct InstantReplicaOptions {
   std::chrono::microseconds step_time{0};
   std::chrono::nanoseconds row_time{0};
   int kv_positions = 1 << 20;  // Of all sequences that it takes at once.
+  // Told how long the replica had nothing to do before a step: from its last answer to this order, of so many windows.
+  std::function<void(std::chrono::nanoseconds waited, int windows)> on_wait;
 };
 
 class InstantReplica {
