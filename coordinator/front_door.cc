@@ -1,5 +1,6 @@
 #include "coordinator/front_door.h"
 
+#include "absl/strings/str_cat.h"
 #include "coordinator/errors.h"
 
 namespace unmask {
@@ -7,6 +8,11 @@ namespace unmask {
 absl::StatusOr<std::shared_ptr<const ServedModel>> FrontDoor::Enter() const {
   if (draining_) {
     return ServiceError(absl::StatusCode::kUnavailable, kDraining, "the service is shutting down", {},
+                        absl::Seconds(1));
+  }
+  if (const int visits = visits_; visits > max_visits_) {
+    return ServiceError(absl::StatusCode::kResourceExhausted, kOverloaded, "too many requests are open",
+                        {{"open_requests", absl::StrCat(visits)}, {"max_open_requests", absl::StrCat(max_visits_)}},
                         absl::Seconds(1));
   }
   if (fleet_.AllFailed()) {

@@ -15,7 +15,8 @@ namespace unmask {
 // Thread-safe.
 class FrontDoor {
  public:
-  explicit FrontDoor(const Fleet* fleet) : fleet_(*fleet) {}
+  // max_visits: of requests at once. What one costs is bounded, so their number bounds the memory.
+  FrontDoor(const Fleet* fleet, int max_visits) : fleet_(*fleet), max_visits_(max_visits) {}
 
   // A request inside: draining waits for it. Ends with the object.
   class Visit {
@@ -30,8 +31,8 @@ class FrontDoor {
   };
 
   // The model to serve to a visitor. UNAVAILABLE while draining, before the first replica was ever ready, and when all
-  // have failed for good. Else requests wait in the fleet when no replica can take them. Needs a Visit that is older:
-  // so none escapes a drain.
+  // have failed for good; RESOURCE_EXHAUSTED while there are more visitors than may be. Else requests wait in the fleet
+  // when no replica can take them. Needs a Visit that is older: so none escapes a drain.
   absl::StatusOr<std::shared_ptr<const ServedModel>> Enter() const;
 
   // Refuses everybody from now on.
@@ -44,6 +45,7 @@ class FrontDoor {
 
  private:
   const Fleet& fleet_;
+  const int max_visits_;
   std::atomic<bool> draining_ = false;
   std::atomic<int> visits_ = 0;
 };

@@ -69,6 +69,10 @@ void AddFlags(CLI::App* app, Flags* flags) {
   app->add_flag("--open-reflection", flags->server.open_reflection, "reflection also without a token")
       ->envname("UNMASK_OPEN_REFLECTION")
       ->group("Access");
+  add("--max-open-requests", &flags->server.max_open_requests,
+      "requests that are computed or wait at once; more are refused. Each takes some 25 kB")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   add("--expected-replicas", &flags->server.expected_replicas, "for unmask_expected_replicas and alerts; 0: unknown")
       ->check(CLI::NonNegativeNumber);
   add("--log-format", &flags->log_format, "lines of text, or one JSON object a line")

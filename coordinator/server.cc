@@ -109,7 +109,7 @@ class GrpcServer final : public Server {
       : options_(std::move(options)),
         metrics_(options_.version, options_.expected_replicas),
         fleet_(Observed(options_.model, &metrics_)),
-        door_(&fleet_) {}
+        door_(&fleet_, options_.max_open_requests) {}
 
   // Admin first, since it shows the others; then the public ports, whose calls need the replicas until they end; then
   // those.

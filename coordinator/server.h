@@ -19,13 +19,14 @@ struct ServerOptions {
   std::string listen = "127.0.0.1:50051";
   std::string fleet_listen = "127.0.0.1:50052";
   std::string admin_listen = "127.0.0.1:9090";
-  std::string http_listen;       // Empty: there is no HTTP port.
-  TlsFiles tls;                  // Of the public port and HTTP's; none: plaintext. With a CA, clients need certificates.
-  TlsFiles fleet_tls;            // Of the fleet port.
-  std::string auth_tokens;       // File of coordinator/access.h; empty: everybody may call everything.
-  bool open_reflection = false;  // Also where tokens are needed.
-  std::string store;             // Folder of the batch jobs; empty: there are none.
+  std::string http_listen;  // Empty: there is no HTTP port.
+  TlsFiles tls;             // Of the public port and HTTP's; none: plaintext. With a CA, clients need certificates.
+  TlsFiles fleet_tls;       // Of the fleet port.
+  std::string auth_tokens;  // File of coordinator/access.h; empty: everybody may call everything.
+  bool open_reflection = false;              // Also where tokens are needed.
+  std::string store;                         // Folder of the batch jobs; empty: there are none.
   absl::Duration lease = absl::Seconds(10);  // A replica that is silent for longer is dropped.
+  int max_open_requests = 20'000;            // Computed or waiting; more are refused.
   int expected_replicas = 0;                 // For alerts; 0: unknown.
   std::string version = "unknown";           // Of the build.
 };

@@ -65,12 +65,6 @@ TEST(ServicesBadInputTest, AnUnknownMethodIsUnimplemented) {
   EXPECT_EQ(service.CallRaw("/unmask.v1.InferenceService/Divine", "").error_code(), grpc::StatusCode::UNIMPLEMENTED);
 }
 
-TEST(ServicesBadInputTest, ARequestOverFourMebibytesIsRefused) {
-  TestService service;
-  const auto replica = service.StartReplica();
-  EXPECT_EQ(service.CallRaw(kMethods[0], std::string(5 << 20, 'x')).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
-}
-
 TEST(ServicesBadInputTest, HeadersOfTwentyKilobytesAreRefusedAndHarmNobody) {
   TestService service;
   const auto replica = service.StartReplica();

@@ -51,6 +51,7 @@ class CoordinatorProcess {
 
   std::string Address(const std::string& port) const { return nlohmann::json::parse(ReadFile(addresses_)).at(port); }
   std::string log() const { return ReadFile(log_); }
+  pid_t pid() const { return pid_; }
   // Returns once it is dead.
   void Kill() {
     if (pid_ == 0) return;
