@@ -47,7 +47,7 @@ breaches=$(
   # What lasts, expires or is late is measured by the monotonic clock. The wall clock is for stamps that people read, and for
   # gRPC's deadlines, which are told by it and kept by the monotonic one.
   stamps='base/log|coordinator/(batch_service|batch/runner|http/(batch_routes|http_server))'
-  deadlines='coordinator/(server|generation_call)|cli/(client|fleet_watch|launch|node)'
+  deadlines='coordinator/(server|raw_call)|cli/(client|fleet_watch|launch|node)'
   lines 'absl::Now\(|system_clock|\btime\(nullptr|gettimeofday|CLOCK_REALTIME' "the wall clock where time is measured" \
     $(outside "^($stamps|$deadlines|base/steady_waits)\.cc$")
 
