@@ -4,9 +4,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "cluster/communicator.h"
+#include "kernels/backend.h"
 #include "tests/worker/rank_harness.h"
 
 namespace unmask::testing {
@@ -18,6 +20,12 @@ Communicator* Ranks() { return ranks.get(); }
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
+  if (const char* device = std::getenv("UNMASK_TEST_DEVICE")) {
+    if (const auto backend = unmask::OpenBackend(device, {}); !backend.ok()) {
+      std::printf("[  SKIPPED ] all: %s\n", std::string(backend.status().message()).c_str());
+      return 77;
+    }
+  }
   auto& ranks = unmask::testing::ranks;
   ranks = unmask::SoloCommunicator();
   if (std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr) {
