@@ -30,7 +30,7 @@ function(unmask_cuda_binary name)
   cmake_parse_arguments(ARG "" "OUTPUT" "SRCS;LIBS" ${ARGN})
   add_executable(${name} EXCLUDE_FROM_ALL ${ARG_SRCS} $<TARGET_OBJECTS:unmask_cuda> $<TARGET_OBJECTS:unmask_cuda_kernels>
     $<TARGET_OBJECTS:unmask_nccl>)
-  target_link_libraries(${name} PRIVATE unmask_options ${ARG_LIBS} unmask_cuda_toolkit)
+  target_link_libraries(${name} PRIVATE unmask_options ${ARG_LIBS} unmask_cluster unmask_kernels unmask_cuda_toolkit)
   cmake_path(GET ARG_OUTPUT PARENT_PATH folder)
   cmake_path(GET ARG_OUTPUT FILENAME file)
   set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX OUTPUT_NAME ${file}
