@@ -4,14 +4,17 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 root=$(scripts/cuda_toolkit.sh)
+mkdir -p build/cuda
 cmake --preset cuda -DUNMASK_CUDA_ROOT="$root" >build/cuda/configure.log || { cat build/cuda/configure.log; exit 1; }
 ninja -C build cuda
 
 # The worker holds what it claims: code for each architecture, and NCCL.
 worker=build/cuda/bin/unmask-worker
+code=$("$root/bin/cuobjdump" --list-elf "$worker")
 for architecture in sm_80 sm_90; do
-  "$root/bin/cuobjdump" --list-elf "$worker" | grep -q "$architecture" || { echo "$worker has no code for $architecture" >&2; exit 1; }
+  [[ $code == *$architecture* ]] || { echo "$worker has no code for $architecture" >&2; exit 1; }
 done
+symbols=$(nm --dynamic --undefined-only "$worker")
 for symbol in ncclCommInitRankConfig ncclAllGather ncclCommAbort; do
-  nm --dynamic --undefined-only "$worker" | grep -q " $symbol" || { echo "$worker does not link $symbol" >&2; exit 1; }
+  [[ $symbols == *" $symbol"* ]] || { echo "$worker does not link $symbol" >&2; exit 1; }
 done
