@@ -57,7 +57,7 @@ void Declare(CLI::App& app, Flags* flags) {
   add("dtype", flags->rank.dtype,
       "auto, fp32, bf16 or int8. auto: bf16 where the checkpoint is stored so and the processor computes it natively; "
       "int8: the layers' products, approximate");
-  add("device", flags->rank.device, "to compute on")->check(CLI::IsMember({"cpu", "cuda"}));
+  add("device", flags->rank.device, "cpu or cuda");
   add("threads", flags->rank.threads, "of each rank; 0: the cores allowed, divided by the ranks of this host")
       ->check(CLI::Range(0, 4096));
   add("name", flags->name, "of the replica, stable over restarts; host-pid by default");
