@@ -7,6 +7,7 @@
 #include <signal.h>
 
 #include <chrono>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <sstream>
@@ -51,6 +52,11 @@ double HoursAhead(const Service& service) {
   return absl::ToDoubleHours(last - absl::Now());
 }
 
+// `serve` passes log lines on, a moment later on a busy machine.
+bool ComesToBeAhead(const Service& service, double hours) {
+  return Eventually(seconds(30), [&] { return std::abs(HoursAhead(service) - hours) < 0.02; });
+}
+
 // As Service::WaitForReady, while the coordinator may be away.
 bool BothReadyAgain(Service& service) {
   return Eventually(seconds(30), [&] {
@@ -77,7 +83,7 @@ TEST(ClockTest, AClockThatJumpsUnderLoadExpiresNothing) {
     const int answered = load.answered();
     clock.Set(hours(hour));
     ASSERT_TRUE(Eventually(seconds(60), [&] { return load.answered() > answered + 20; }));
-    EXPECT_NEAR(HoursAhead(service), hour, 0.02) << "the service has another clock";
+    EXPECT_TRUE(ComesToBeAhead(service, hour)) << "the service has another clock: " << HoursAhead(service);
   }
   const Load::Report report = load.Stop();
   EXPECT_THAT(report.wrong, IsEmpty());
@@ -122,7 +128,7 @@ TEST(ClockTest, AClockThatIsSetBackProlongsNothing) {
 
   const int answered = load.answered();
   EXPECT_TRUE(Eventually(seconds(60), [&] { return load.answered() > answered + 10; }));
-  EXPECT_NEAR(HoursAhead(service), -3, 0.02) << "the service has another clock";
+  EXPECT_TRUE(ComesToBeAhead(service, -3)) << "the service has another clock: " << HoursAhead(service);
   EXPECT_THAT(load.Stop().wrong, IsEmpty());
   EXPECT_EQ(service.End(), 0);
 }
