@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What needs a GPU, for a machine that has one and nothing else of ours: its driver, CUDA and PyTorch suffice, without a
-# network.
+# What needs a GPU, for a machine that has one and nothing else of ours: a driver for CUDA 13, CUDA or PyTorch's wheels of
+# it, PyTorch, and a C library of Debian 12's age (2.36) suffice, without a network.
 #
 #   scripts/gpu.sh pack            after `make cuda test`: build/cuda/unmask-gpu.tar.xz, at most 60 MiB
 #   scripts/gpu.sh run [STAGE...]  from the unpacked bundle (or a clone, after make cuda): all stages, or those named:
@@ -72,6 +72,7 @@ run() {
     export OPAL_DATADIR=$PWD/$cuda/share OPAL_PKGDATADIR=$PWD/$cuda/share/openmpi OPAL_SYSCONFDIR=$PWD/$cuda/share/openmpi
     export OMPI_MCA_mca_base_component_path=$PWD/$cuda/lib/openmpi3
   fi
+  command -v nvidia-smi >/dev/null || { echo "gpu.sh: this machine has no NVIDIA driver (nvidia-smi)" >&2; exit 69; }
   nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | tee "$report/card.txt"
   ldd "$cuda/bin/unmask-worker" | grep "not found" && { echo "a library is missing: $LD_LIBRARY_PATH" >&2; exit 69; }
   wants() { [[ $wanted == *" $1 "* ]]; }
