@@ -17,12 +17,6 @@ __device__ inline void SyncWarp() { __syncwarp(); }
 // The value of the lane whose number differs in the bits of `mask`.
 __device__ inline float ShuffleXor(float value, int mask) { return __shfl_xor_sync(0xffffffffu, value, mask); }
 
-// The block's dynamic shared memory, aligned to 128 bytes.
-__device__ inline char* SharedMemory() {
-  extern __shared__ __align__(128) char memory[];
-  return memory;
-}
-
 __device__ inline float Exp(float x) { return expf(x); }
 // 2^x within two units in the last place; 0 for -inf.
 __device__ inline float Exp2(float x) {
