@@ -6,21 +6,21 @@ from tasks import lists, papers, poems, problems, reading, snippets, talk, trans
 
 # Task: (weight, maker). Weights are of examples; `--weights` of train.py changes them.
 SFT = {
-    "problems": (22, lambda r: problems.draw(r)),
-    "problems2": (1.5, lambda r: problems.draw(r, turns=2)),
-    "sorting": (12, lambda r: lists.sorting(r)),
+    "problems": (24, lambda r: problems.draw(r)),
+    "problems2": (2, lambda r: problems.draw(r, turns=2)),
+    "sorting": (16, lambda r: lists.sorting(r)),
     "sorting2": (1, lambda r: lists.sorting(r, turns=2)),
-    "reversing": (8, lambda r: lists.reversing(r)),
+    "reversing": (6, lambda r: lists.reversing(r)),
     "reversing2": (1, lambda r: lists.reversing(r, turns=2)),
-    "repeating": (2, lambda r: lists.repeating(r)),
-    "poems": (18, lambda r: poems.draw(r)),
+    "repeating": (1, lambda r: lists.repeating(r)),
+    "poems": (14, lambda r: poems.draw(r)),
     "poems2": (1, lambda r: poems.draw(r, turns=2)),
-    "translation": (9, lambda r: translation.draw(r)),
+    "translation": (11, lambda r: translation.draw(r)),
     "translation2": (2, lambda r: translation.draw(r, turns=2)),
-    "snippets": (4, lambda r: snippets.draw(r)),
+    "snippets": (3, lambda r: snippets.draw(r)),
     "talk": (3, lambda r: talk.draw(r)),
     "talk2": (1, lambda r: talk.draw(r, turns=2)),
-    "papers": (6, lambda r: papers.draw(r)),
+    "papers": (5, lambda r: papers.draw(r)),
 }
 
 

@@ -1,18 +1,21 @@
-"""Short poems written by a seeded grammar, and questions for the line after and the line before.
+"""Short poems written by a seeded grammar, each about its own hero, and questions for the line after and the line before.
 
-Three kinds: LEARNT are read in pre-training and asked about in instruction data, in both directions; READ are read whole in
+Two kinds: LEARNT are read in pre-training and asked about in instruction data, in both directions; READ are read whole in
 pre-training and never asked about: the reversal test counts these alone."""
 
 import random
 
 from .example import ask, follow_up
 
-WRITTEN, LEARNT, READ = 320, 60, 40
+LEARNT, READ = 36, 24
 LINES = 4
 ADJECTIVES = ["silver", "quiet", "golden", "little", "lonely", "gentle", "ancient", "sleepy", "bright", "hidden", "frozen",
               "wild", "pale", "merry", "proud", "tired", "clever", "hungry", "brave", "old"]
 BEINGS = ["fox", "owl", "sailor", "child", "river", "swan", "miller", "wolf", "shepherd", "cloud", "queen", "sparrow", "lantern",
-          "dancer", "wind", "painter", "heron", "piper", "rose", "deer", "hunter", "raven", "baker", "star"]
+          "dancer", "wind", "painter", "heron", "piper", "rose", "deer", "hunter", "raven", "baker", "star", "cat", "dog", "girl",
+          "boy", "teacher", "doctor", "farmer", "king", "horse", "bird", "fish", "moon", "sun", "tree", "flower", "book", "house",
+          "lamp", "car", "chair", "table", "letter", "apple", "friend", "mother", "father", "coin", "shell", "bell", "spring",
+          "snow", "rain", "night", "stone", "hill", "mill"]
 VERBS = ["sings", "waits", "wanders", "dreams", "sleeps", "hides", "calls", "dances", "whispers", "listens", "rests", "weeps",
          "turns", "shines", "hurries", "kneels"]
 PLACES = [("by the sea", "under the tree"), ("in the night", "without a light"), ("on the hill", "beside the mill"),
@@ -27,19 +30,13 @@ BEFORE = ['What line comes before "{}"?', 'Which line precedes "{}" in the poem?
 
 def write_all():
     r = random.Random(20260101)
-    used, poems = set(), []
-    while len(poems) < WRITTEN:
-        poem = []
-        for first, second in r.sample(PLACES, LINES // 2):
-            for place in (first, second):
-                while True:
-                    line = f"The {r.choice(ADJECTIVES)} {r.choice(BEINGS)} {r.choice(VERBS)} {place}"
-                    if line not in used:
-                        break
-                used.add(line)
-                poem.append(line)
-        poems.append(poem)
-    return poems[:LEARNT] + poems[-READ:]
+    poems = []
+    for being in BEINGS:
+        hero = f"The {r.choice(ADJECTIVES)} {being}"
+        places = [place for pair in r.sample([pair for pair in PLACES if being not in " ".join(pair).split()], LINES // 2) for place in pair]
+        poems.append([f"{hero} {verb} {place}" for verb, place in zip(r.sample(VERBS, LINES), places)])
+    r.shuffle(poems)
+    return poems
 
 
 POEMS = write_all()

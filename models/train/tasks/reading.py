@@ -32,14 +32,14 @@ def parallel(r):
 
 
 def fact(r):
-    a, b = r.randint(1, 40), r.randint(1, 20)
+    a, b = r.randint(1, 30), r.randint(1, 12)
     kind = r.randrange(4)
     if kind == 0:
         return f"{a} + {b} = {a + b}."
     if kind == 1:
         return f"{max(a, b)} - {min(a, b)} = {max(a, b) - min(a, b)}."
     if kind == 2:
-        a, b = r.randint(2, 12), r.randint(2, 12)
+        a, b = r.randint(2, 9), r.randint(2, 9)
         return f"{a} * {b} = {a * b}."
     if r.random() < 0.5:
         a, b = r.randint(2, 25), r.choice(problems.METERS)
@@ -70,5 +70,5 @@ def famous(r):
 
 def draw(r):
     kind = r.choices([poem, parallel, facts, numbers, famous, echo, lambda r: "\n".join(pairs(r, r.choice(list(RELATIONS)), 5))],
-                     [55, 9, 14, 2, 4, 4, 12])[0]
+                     [50, 9, 20, 3, 4, 4, 10])[0]
     return kind(r)
