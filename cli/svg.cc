@@ -109,9 +109,10 @@ std::string RenderSvg(const CanvasState& state, int columns) {
   const double height = 2 * kMargin + (lines.size() + 1 + summary.size()) * kRow - (kRow - kChip);
   std::string svg = absl::StrFormat(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" viewBox=\"0 0 %.0f %.0f\" role=\"img\" "
-      "xml:space=\"preserve\" font-family=\"ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', "
-      "monospace\" "
-      "font-size=\"%.1f\">\n<title>%s</title>\n<defs><linearGradient id=\"steps\">",
+      "font-family=\"ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace\" "
+      "font-size=\"%.1f\">\n<title>%s</title>\n"
+      "<style>text{white-space:pre}</style>\n"  // Browsers no longer mind xml:space.
+      "<defs><linearGradient id=\"steps\">",
       width, height, width, height, kFontSize, Escape(Summary(state)));
   for (int i = 0; i <= 4; ++i)
     absl::StrAppendFormat(&svg, "<stop offset=\"%.2f\" stop-color=\"%s\"/>", i / 4.0, Hex(Gradient(i / 4.0)));
