@@ -57,6 +57,19 @@ absl::Status CheckLayout(const RowLayout& layout, int layer, int64_t kv_width, D
   return absl::OkStatus();
 }
 
+absl::StatusOr<int64_t> CheckRotation(const RowLayout& layout, int layer, int heads, int kv_heads, int head_dim,
+                                      DType dtype, const Tensor& qkv) {
+  UNMASK_RETURN_IF_ERROR(
+      CheckShape("qkv", qkv, qkv.rows, (int64_t{heads} + 2 * int64_t{kv_heads}) * head_dim, DType::kF32));
+  UNMASK_RETURN_IF_ERROR(CheckLayout(layout, layer, int64_t{kv_heads} * head_dim, dtype, qkv.rows));
+  if (head_dim < 2 || head_dim % 2 != 0) {
+    return absl::InternalError(absl::StrCat("head_dim ", head_dim, " is not even and positive"));
+  }
+  int64_t positions = 0;
+  for (const int32_t position : layout.positions) positions = std::max(positions, int64_t{position} + 1);
+  return positions;
+}
+
 absl::StatusOr<std::vector<int32_t>> KvHeads(const RowLayout& layout, int heads, int head_dim,
                                              absl::Span<const int32_t> kv_map) {
   if (heads < 1 || head_dim < 1 || (!kv_map.empty() && static_cast<int>(kv_map.size()) != heads)) {

@@ -22,6 +22,10 @@ absl::Status CheckWithin(const char* what, int64_t value, int64_t bound);
 // layer `layer` of `kv_width` columns (0: any) in `dtype`.
 absl::Status CheckLayout(const RowLayout& layout, int layer, int64_t kv_width, DType dtype, int64_t rows);
 
+// What Backend::RotateAndStore refuses; else the positions that it turns by: one more than the largest.
+absl::StatusOr<int64_t> CheckRotation(const RowLayout& layout, int layer, int heads, int kv_heads, int head_dim,
+                                      DType dtype, const Tensor& qkv);
+
 // The K/V head that each query head reads (see Backend::Attend): empty where there are no groups.
 absl::StatusOr<std::vector<int32_t>> KvHeads(const RowLayout& layout, int heads, int head_dim,
                                              absl::Span<const int32_t> kv_map);

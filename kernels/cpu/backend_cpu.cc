@@ -134,14 +134,8 @@ class CpuBackend : public Backend {
   void RotateAndStore(const RowLayout& layout, int layer, int heads, int kv_heads, int head_dim, float theta,
                       const Tensor& qkv) override {
     Issue("RotateAndStore", [&]() -> absl::Status {
-      UNMASK_RETURN_IF_ERROR(
-          CheckShape("qkv", qkv, qkv.rows, (int64_t{heads} + 2 * int64_t{kv_heads}) * head_dim, DType::kF32));
-      UNMASK_RETURN_IF_ERROR(CheckLayout(layout, layer, int64_t{kv_heads} * head_dim, dtype_, qkv.rows));
-      if (head_dim < 2 || head_dim % 2 != 0) {
-        return absl::InternalError(absl::StrCat("head_dim ", head_dim, " is not even and positive"));
-      }
-      int64_t positions = 0;
-      for (const int32_t position : layout.positions) positions = std::max(positions, int64_t{position} + 1);
+      UNMASK_ASSIGN_OR_RETURN(const int64_t positions,
+                              CheckRotation(layout, layer, heads, kv_heads, head_dim, dtype_, qkv));
       angles_.Grow(theta, head_dim, positions);
       std::vector<const KvSlot*> slots(qkv.rows);  // Of each row; null for one of no group.
       for (const RowLayout::Group& group : layout.groups) {

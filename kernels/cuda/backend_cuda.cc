@@ -304,14 +304,8 @@ void CudaBackend::MatMul(const Tensor& in, const PackedMatrix& weight, const Ten
 void CudaBackend::RotateAndStore(const RowLayout& layout, int layer, int heads, int kv_heads, int head_dim, float theta,
                                  const Tensor& qkv) {
   Issue("RotateAndStore", [&]() -> absl::Status {
-    UNMASK_RETURN_IF_ERROR(
-        CheckShape("qkv", qkv, qkv.rows, (int64_t{heads} + 2 * int64_t{kv_heads}) * head_dim, DType::kF32));
-    UNMASK_RETURN_IF_ERROR(CheckLayout(layout, layer, int64_t{kv_heads} * head_dim, dtype_, qkv.rows));
-    if (head_dim < 2 || head_dim % 2 != 0) {
-      return absl::InternalError(absl::StrCat("head_dim ", head_dim, " is not even and positive"));
-    }
-    int64_t positions = 0;
-    for (const int32_t position : layout.positions) positions = std::max(positions, int64_t{position} + 1);
+    UNMASK_ASSIGN_OR_RETURN(const int64_t positions,
+                            CheckRotation(layout, layer, heads, kv_heads, head_dim, dtype_, qkv));
     if (!angles_.Holds(theta, head_dim, positions)) {
       Begin();
       UNMASK_RETURN_IF_ERROR(angles_.Grow(theta, head_dim, positions, stream()));
