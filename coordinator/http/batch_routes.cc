@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
@@ -186,7 +187,12 @@ class UploadForm {
     return error_.ok();
   }
 
-  static absl::Status WrongPurpose() { return InvalidField(kOptionInvalid, "purpose", "purpose is not \"batch\""); }
+  absl::Status WrongPurpose() const {
+    const bool cut = purpose_.size() > kLongestPurpose;
+    return InvalidField(kOptionInvalid, "purpose",
+                        absl::StrCat("purpose is \"", absl::Utf8SafeCHexEscape(purpose_.substr(0, kLongestPurpose)),
+                                     cut ? "..." : "", "\", not \"batch\""));
+  }
 
   static absl::Status Once(bool* has, absl::string_view field) {
     if (!std::exchange(*has, true)) return absl::OkStatus();

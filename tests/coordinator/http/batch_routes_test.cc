@@ -309,6 +309,7 @@ TEST(BatchRoutesTest, OnlyWellFormedFormsAreKept) {
     EXPECT_EQ(reply.Code(), wrong.code) << reply.body;
     EXPECT_EQ(reply.Json()["error"]["param"], wrong.param) << reply.body;
   }
+  EXPECT_EQ(api.Upload("a", "fine-tune").Json()["error"]["message"], "purpose is \"fine-tune\", not \"batch\"");
   const auto raw = [&](const std::string& type, const std::string& body) {
     return Of(api.client.Post("/v1/files", body, type.c_str()));
   };
