@@ -44,7 +44,7 @@ std::string Word(const std::string& text) {
   return plain ? text : absl::StrCat("\"", absl::CEscape(text), "\"");
 }
 
-std::string TextLine(Severity severity, absl::string_view message, std::initializer_list<LogField> fields) {
+std::string TextLine(Severity severity, absl::string_view message, absl::Span<const LogField> fields) {
   std::string line =
       absl::StrCat(absl::FormatTime("%H:%M:%E3S", absl::Now(), absl::LocalTimeZone()), " ",
                    absl::string_view(&kLetters[static_cast<int>(severity)], 1), " ", Component(), ": ", message);
@@ -62,7 +62,7 @@ std::string TextLine(Severity severity, absl::string_view message, std::initiali
   return line;
 }
 
-std::string JsonLine(Severity severity, absl::string_view message, std::initializer_list<LogField> fields) {
+std::string JsonLine(Severity severity, absl::string_view message, absl::Span<const LogField> fields) {
   Json line = {{"ts", absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", absl::Now(), absl::UTCTimeZone())},
                {"level", kLevels[static_cast<int>(severity)]},
                {"component", Component()},
@@ -92,7 +92,7 @@ LogFormat ParseLogFormat(absl::string_view name) { return name == "json" ? LogFo
 
 void SetMinimumLogSeverity(Severity severity) { minimum_severity = severity; }
 
-void Log(Severity severity, absl::string_view message, std::initializer_list<LogField> fields) {
+void Log(Severity severity, absl::string_view message, absl::Span<const LogField> fields) {
   if (severity < minimum_severity) return;
   WriteLine(log_format == LogFormat::kJson ? JsonLine(severity, message, fields) : TextLine(severity, message, fields));
 }

@@ -5,13 +5,13 @@
 #define UNMASK_BASE_LOG_H_
 
 #include <cstdint>
-#include <initializer_list>
 #include <string>
 #include <type_traits>
 #include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 
 namespace unmask {
 
@@ -42,7 +42,7 @@ struct LogField {
   std::variant<std::string, int64_t, double> value;
 };
 
-void Log(Severity severity, absl::string_view message, std::initializer_list<LogField> fields = {});
+void Log(Severity severity, absl::string_view message, absl::Span<const LogField> fields = {});
 
 template <typename... Parts>
 void LogInfo(const Parts&... parts) {

@@ -50,70 +50,47 @@ v1::Timing RequestRecord::Timing() const {
   return timing;
 }
 
-bool RequestRecord::End(const absl::Status& status, Clock::time_point now) {
+void RequestRecord::End(const absl::Status& status, std::vector<LogField> details) {
+  const Clock::time_point now = Clock::now();
   metrics_->RequestFinished(method_, status, Seconds(now - received_));
-  if (status.ok()) return true;
-  Log(Severity::kInfo, "request",
-      {{"method", method_},
-       {"code", absl::StatusCodeToString(status.code())},
-       {"reason", ErrorReason(status)},
-       {"request_id", names_.request_id},
-       {"trace_id", names_.trace_id},
-       {"span_id", names_.span_id},
-       {"parent_span_id", names_.parent_span_id},
-       {"replica", replica_},
-       {"epoch", epoch_},
-       {"queue_ms", Millis(started_.value_or(now) - received_)},
-       {"total_ms", Millis(now - received_)}});
-  return false;
+  std::vector<LogField> fields = {{"method", method_},
+                                  {"code", absl::StatusCodeToString(status.code())},
+                                  {"reason", ErrorReason(status)},
+                                  {"request_id", names_.request_id},
+                                  {"trace_id", names_.trace_id},
+                                  {"span_id", names_.span_id},
+                                  {"parent_span_id", names_.parent_span_id},
+                                  {"replica", replica_},
+                                  {"epoch", epoch_}};
+  fields.insert(fields.end(), details.begin(), details.end());
+  fields.emplace_back("queue_ms", Millis(started_.value_or(now) - received_));
+  if (first_block_) fields.emplace_back("first_block_ms", Millis(*first_block_ - received_));
+  fields.emplace_back("total_ms", Millis(now - received_));
+  Log(Severity::kInfo, "request", fields);
 }
 
 void RequestRecord::Finished(const absl::StatusOr<v1::ScoreResponse>& result) {
-  const Clock::time_point now = Clock::now();
-  if (!End(result.status(), now)) return;
-  Log(Severity::kInfo, "request",
-      {{"method", method_},
-       {"code", "OK"},
-       {"request_id", names_.request_id},
-       {"trace_id", names_.trace_id},
-       {"span_id", names_.span_id},
-       {"parent_span_id", names_.parent_span_id},
-       {"replica", replica_},
-       {"epoch", epoch_},
-       {"replays", result->replays()},
-       {"prompt_tokens", result->prompt_tokens()},
-       {"targets", result->scores_size()},
-       {"samples", result->samples()},
-       {"forward_passes", result->forward_passes()},
-       {"queue_ms", Millis(started_.value_or(now) - received_)},
-       {"total_ms", Millis(now - received_)}});
+  if (!result.ok()) return End(result.status(), {});
+  End(result.status(), {{"replays", result->replays()},
+                        {"prompt_tokens", result->prompt_tokens()},
+                        {"targets", result->scores_size()},
+                        {"samples", result->samples()},
+                        {"forward_passes", result->forward_passes()}});
 }
 
 void RequestRecord::Finished(const absl::StatusOr<v1::GenerateResponse>& result) {
-  const Clock::time_point now = Clock::now();
-  if (!End(result.status(), now)) return;
+  if (!result.ok()) return End(result.status(), {});
+  if (!first_block_) first_block_ = Clock::now();  // It was the only one.
   const v1::Usage& usage = result->usage();
   const v1::GenerationOptions& options = result->options();
-  Log(Severity::kInfo, "request",
-      {{"method", method_},
-       {"code", "OK"},
-       {"finish_reason", EnumLabel(v1::FinishReason_Name(result->finish_reason()), "FINISH_REASON_")},
-       {"request_id", names_.request_id},
-       {"trace_id", names_.trace_id},
-       {"span_id", names_.span_id},
-       {"parent_span_id", names_.parent_span_id},
-       {"replica", replica_},
-       {"epoch", epoch_},
-       {"replays", result->replays()},
-       {"strategy", EnumLabel(v1::Remasking_Name(options.remasking()), "REMASKING_")},
-       {"cache", EnumLabel(v1::Cache_Name(options.cache()), "CACHE_")},
-       {"prompt_tokens", usage.prompt_tokens()},
-       {"tokens", usage.completion_tokens()},
-       {"steps", usage.steps()},
-       {"forward_passes", usage.forward_passes()},
-       {"queue_ms", Millis(started_.value_or(now) - received_)},
-       {"first_block_ms", Millis(first_block_.value_or(now) - received_)},
-       {"total_ms", Millis(now - received_)}});
+  End(result.status(), {{"finish_reason", EnumLabel(v1::FinishReason_Name(result->finish_reason()), "FINISH_REASON_")},
+                        {"replays", result->replays()},
+                        {"strategy", EnumLabel(v1::Remasking_Name(options.remasking()), "REMASKING_")},
+                        {"cache", EnumLabel(v1::Cache_Name(options.cache()), "CACHE_")},
+                        {"prompt_tokens", usage.prompt_tokens()},
+                        {"tokens", usage.completion_tokens()},
+                        {"steps", usage.steps()},
+                        {"forward_passes", usage.forward_passes()}});
 }
 
 }  // namespace unmask

@@ -6,9 +6,11 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "base/log.h"
 #include "coordinator/metrics.h"
 #include "coordinator/request_names.h"
 #include "unmask/v1/inference.pb.h"
@@ -37,8 +39,8 @@ class RequestRecord {
  private:
   using Clock = std::chrono::steady_clock;
 
-  // What every end has: it is counted, and an error gets its line. Whether there was none.
-  bool End(const absl::Status& status, Clock::time_point now);
+  // What every end has: it is counted, and gets its line, of which `details` are a success' own.
+  void End(const absl::Status& status, std::vector<LogField> details);
 
   Metrics* metrics_;
   const char* method_;
