@@ -14,6 +14,7 @@ import sys
 
 import plots
 from instruments import BURSTS, Burst, Instrument, LlamaCpp, Ratio, interleave
+from roofline import Roofline
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.abspath(sys.argv[1])
@@ -22,7 +23,6 @@ MODEL = os.path.join(BUILD, "bench", "model")
 STEP = os.path.join(BUILD, "bench", "bin", "step_bench")
 PYTHON = os.path.join(BUILD, "peers", "venv", "bin", "python")
 LLAMA = os.path.join(BUILD, "peers", "llama.cpp")
-ITEM = {"fp32": 4, "bf16": 2, "int8": 1}
 
 rows = []      # (letter, what, target, measured text, value)
 sections = []  # Markdown.
@@ -137,20 +137,6 @@ def coordinator():
                statistics.median(r["wait_us"][windows] for r in runs) / 1e3, 3)
 
 
-def roofline(dtype, windows, rate, bandwidth):
-    """Seconds that a generation's products need: each takes its arithmetic or its weights' way from memory."""
-    seconds = 0.0
-    for computed, sampled in windows:
-        shapes = []
-        for layer in range(16):
-            rest = sampled if layer == 15 else computed
-            shapes += [(computed, 2 * 1024, 1024), (rest, 1024, 1024), (rest, 1024, 1024), (rest, 6144, 1024),
-                       (rest, 1024, 3072)]
-        for m, n, k in shapes + [(sampled, 16384, 1024)]:
-            seconds += max(2 * m * n * k / rate, n * k * ITEM[dtype] / bandwidth)
-    return seconds
-
-
 def caches(dtype):
     """(f): whole generations, step by step in turn."""
     engines = {policy: ours(dtype, 2) for policy in ("none", "prefix", "dual")}
@@ -168,8 +154,8 @@ def caches(dtype):
     masks = [32 - i for i in range(32)] * 2
     computed = {"none": [128] * 64, "prefix": [128] + [64] * 31 + [128] + [32] * 31, "dual": ([128] + [32] * 31) * 2}
     total = {p: sum(v) / 2 for p, v in values.items()}  # Two generations.
-    ideal = {p: roofline(dtype, list(zip(c, masks)), bare["gflop"] / bare["ms"] * 1e12, bandwidth)
-             for p, c in computed.items()}
+    roofline = Roofline(MODEL, dtype, bare["gflop"] / bare["ms"] * 1e12, bandwidth)
+    ideal = {p: roofline.seconds(zip(c, masks)) for p, c in computed.items()}
     for policy in ("prefix", "dual"):
         result("f", f"{policy.upper()} ÷ NONE, steps/s, {dtype} (roofline {ideal['none'] / ideal[policy]:.2f})", None,
                total["none"] / total[policy])

@@ -28,12 +28,12 @@ def generation_options(changes):
 
 
 class Service:
-    def __init__(self, unmask, model):
+    def __init__(self, unmask, model, *flags):
         self.scratch = tempfile.TemporaryDirectory()
         ready = pathlib.Path(self.scratch.name) / "ready.json"
         local = [f"--{name}=127.0.0.1:0" for name in ("listen", "fleet-listen", "admin-listen")]
         self.log = open(pathlib.Path(self.scratch.name) / "log", "w+")
-        self.process = subprocess.Popen([unmask, "serve", "--model", str(model), *local, f"--ready-file={ready}"],
+        self.process = subprocess.Popen([unmask, "serve", "--model", str(model), *local, f"--ready-file={ready}", *flags],
                                         stdout=self.log, stderr=self.log)
         while not ready.exists():
             if self.process.poll() is not None:
