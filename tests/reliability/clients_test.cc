@@ -133,7 +133,7 @@ TEST(ClientsTest, SlowReadersGetMergedStepsAndTheRightEndAndHoldNobodyUp) {
   const Answer undisturbed = Generate(service, request);
   ASSERT_TRUE(undisturbed.status.ok()) << undisturbed.status.error_message();
 
-  const int readers = ByForm(4, 50);
+  const int readers = ByForm(4, 200);
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 4096);
   arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // Else the window grows over what is read.
@@ -146,11 +146,11 @@ TEST(ClientsTest, SlowReadersGetMergedStepsAndTheRightEndAndHoldNobodyUp) {
   std::vector<std::unique_ptr<Reader>> slow;
   for (int i = 0; i < readers; ++i) {
     slow.push_back(std::make_unique<Reader>());
-    slow.back()->context.set_deadline(std::chrono::system_clock::now() + seconds(120));
+    slow.back()->context.set_deadline(std::chrono::system_clock::now() + seconds(ByForm(120, 600)));
     slow.back()->stream = stub->GenerateStream(&slow.back()->context, request);
   }
   // They do not read; all the same their work is done, and their K/V is free.
-  EXPECT_TRUE(Eventually(seconds(60), [&] {
+  EXPECT_TRUE(Eventually(seconds(ByForm(60, 300)), [&] {
     const v1::GetFleetResponse fleet = service.GetFleet();
     return fleet.queued() == 0 && fleet.replicas(0).running() == 0 && fleet.replicas(0).steps() > 480 + 8;
   })) << service.GetFleet().ShortDebugString();
