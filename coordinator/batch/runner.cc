@@ -24,6 +24,7 @@ constexpr size_t kMostInFlight = 1024;
 
 constexpr std::chrono::milliseconds kLook(20);  // How often the queue is looked at while lines wait here.
 constexpr std::chrono::seconds kRetryStore(1);  // How often a store in trouble is tried again.
+constexpr char kMethod[] = "BatchLine";         // Of a line in log and metrics.
 
 int64_t Now() { return absl::ToUnixSeconds(absl::Now()); }
 
@@ -39,7 +40,6 @@ class BatchRunner::Flight final : public CallWriter {
  public:
   Flight(BatchRunner* runner, uint64_t id, BatchBook::Task task, BatchLine line)
       : task(std::move(task)), line(std::move(line)), runner_(*runner), id_(id) {
-    constexpr char kMethod[] = "BatchLine";
     if (std::holds_alternative<v1::ScoreRequest>(this->line.request)) {
       scoring_.emplace(runner_.context_, kMethod,
                        [this](const absl::StatusOr<v1::ScoreResponse>& result) { Land(result); });

@@ -1,4 +1,6 @@
 // Batch jobs over gRPC, computed by a scripted replica.
+#include <httplib.h>
+
 #include <map>
 #include <set>
 #include <sstream>
@@ -62,6 +64,8 @@ TEST(BatchServiceTest, ComputesEveryLineInOrderAndKeepsErrorsToTheirLines) {
     EXPECT_THAT(line, HasSubstr(index % 10 == 9 ? "block_length 3 does not divide gen_length" : "\"token_ids\":["));
   }
   EXPECT_EQ(index, 100);
+  httplib::Client admin("http://" + batch.service.server->admin_address());
+  EXPECT_THAT(admin.Get("/metrics")->body, HasSubstr("unmask_requests_total{code=\"OK\",method=\"BatchLine\"} 90\n"));
 }
 
 // What is computed is what a client gets who asks for the same with the line's seed.
