@@ -47,6 +47,10 @@ def draw(task, count, seed=7):
     return list(found.values())
 
 
+def gen_length(task):
+    return {**TASKS, **FOLLOW_UPS}[task][1]
+
+
 def right(task, example, text):
     """Word problems by their final result, everything else word for word."""
     if task.startswith("word problems"):
@@ -66,7 +70,17 @@ def few_shot(count, seed=7):
     return made
 
 
+def few_shot_right(answer, text):
+    return text.strip().split("\n")[0].strip() == answer
+
+
 def held_out_texts(count, seed=7):
     """Sentences in three languages that no training text has."""
     r = random.Random(f"{seed}/texts")
     return ["\n".join(translation.fresh(r, True)) for _ in range(count)]
+
+
+def likely(count):
+    """(what stands before it, a text whose likelihood is asked): held-out sentences, and the right answers to held-out problems."""
+    return {"held-out sentences": [("", text) for text in held_out_texts(count)],
+            **{task: [(example.messages, example.answer) for example in draw(task, count)] for task in TASKS}}

@@ -21,7 +21,7 @@ COMPARED = ("sorting", "reversing", "into German", "Python")  # Where options ar
 
 def accuracy(service, task, examples, **changes):
     """What share is right, and what it took: per answer steps and forward passes, tokens per forward pass."""
-    options = {"gen_length": {**questions.TASKS, **questions.FOLLOW_UPS}[task][1], "block_length": 32, "seed": 1, **changes}
+    options = {"gen_length": questions.gen_length(task), "block_length": 32, "seed": 1, **changes}
     if options["block_length"] > options["gen_length"]:
         options["block_length"] = options["gen_length"]
     replies = service.generate([example.messages for example in examples], **options)
@@ -126,10 +126,8 @@ class Parts:
 
     def likelihood(self):
         """Bits a token, as the bound by which LLaDA trains has it: of held-out sentences, and of right answers to held-out problems."""
-        asked = {"held-out sentences": [("", text) for text in questions.held_out_texts(self.grid)],
-                 **{task: [(example.messages, example.answer) for example in questions.draw(task, self.grid)] for task in questions.TASKS}}
         table = {}
-        for name, pairs in asked.items():
+        for name, pairs in questions.likely(self.grid).items():
             scores = [reply.scores[0] for reply in self.service.score(pairs, samples=128, seed=1)]
             tokens = sum(score.tokens for score in scores)
             per_token = 1 / math.log(2) / tokens
@@ -156,7 +154,7 @@ class Parts:
         """Four pairs of a relation and a fifth word, as plain text."""
         prompts = questions.few_shot(self.problems)
         replies = self.service.generate([prompt for prompt, _ in prompts], gen_length=8, block_length=8, seed=1)
-        return sum(reply.text.strip().split("\n")[0].strip() == answer for reply, (_, answer) in zip(replies, prompts)) / len(prompts)
+        return sum(questions.few_shot_right(answer, reply.text) for reply, (_, answer) in zip(replies, prompts)) / len(prompts)
 
     def papers(self):
         """Each turn of the papers' own cases."""

@@ -9,6 +9,7 @@ import torch
 
 from model import Network, Shape
 
+DIFFUSION, TWIN = "LLaDAModelLM", "AutoregressiveTwin"  # The second is no name of Hugging Face's: what serves LLaDA refuses it.
 TYPES = {"BF16": torch.bfloat16, "F32": torch.float32, "F16": torch.float16}
 SIZES = {"BF16": 2, "F32": 4, "F16": 2}
 
@@ -32,7 +33,7 @@ def names(shape):
 
 def config(shape, tokenizer):
     return {
-        "activation_type": "silu", "alibi": False, "alibi_bias_max": 8.0, "architectures": ["LLaDAModelLM"],
+        "activation_type": "silu", "alibi": False, "alibi_bias_max": 8.0, "architectures": [TWIN if shape.causal else DIFFUSION],
         "attention_dropout": 0.0, "attention_layer_norm": False, "attention_layer_norm_with_affine": True,
         "auto_map": {"AutoConfig": "configuration_llada.LLaDAConfig", "AutoModelForCausalLM": "modeling_llada.LLaDAModelLM",
                      "AutoModel": "modeling_llada.LLaDAModelLM"},
@@ -78,7 +79,7 @@ def read(folder, causal=False):
     if c["n_kv_heads"] not in (None, c["n_heads"]) or c["weight_tying"]:
         raise ValueError(f"{folder}: only checkpoints with as many K/V heads as heads and a separate head can be trained here")
     shape = Shape(c["d_model"], c["n_layers"], c["n_heads"], c["mlp_hidden_size"], c["embedding_size"], c["max_sequence_length"],
-                  c["rope_theta"], c["rms_norm_eps"], causal)
+                  c["rope_theta"], c["rms_norm_eps"], causal or c["architectures"] == [TWIN])
     data = (folder / "model.safetensors").read_bytes()
     size = struct.unpack("<Q", data[:8])[0]
     header, body = json.loads(data[8:8 + size]), data[8 + size:]
