@@ -27,7 +27,7 @@ def requests():
     for i in range(32):
         length = BLOCK * (1 + i % 3)
         yield inference.GenerateRequest(
-            text="Once upon a time " * (1 + i % 4),
+            token_ids={"ids": [1 + (i + 7 * n) % 200 for n in range(6 * (1 + i % 4))]}, output={"token_ids": True},
             options=generation_options({
                 "gen_length": length, "block_length": BLOCK, "steps": length, "remasking": STRATEGIES[i % 6], "cache": "DUAL",
                 "temperature": 0.5 * (i % 2), "seed": i, "logits_eos_inf": True}))
@@ -84,7 +84,7 @@ def main():
                 begin = time.monotonic()
                 answers[way] = list(map(ask, mix)) if way == "alone" else service.together(ask, mix)
                 rates[way] = sum(a.usage.completion_tokens for a in answers[way]) / (time.monotonic() - begin)
-            if [a.text for a in answers["alone"]] != [a.text for a in answers["together"]]:
+            if [list(a.token_ids) for a in answers["alone"]] != [list(a.token_ids) for a in answers["together"]]:
                 sys.exit("batching.py: company changed a text")
             ratios.append(rates["together"] / rates["alone"])
             print(f"one after another {rates['alone']:.1f} tokens/s, {len(mix)} at once {rates['together']:.1f}: "

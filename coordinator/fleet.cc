@@ -217,7 +217,7 @@ void Fleet::Detach(uint64_t epoch, const char* reason) {
   for (auto& sequence : replica->Close()) {
     const std::shared_ptr<SequenceSink> sink = sequence->sink;
     absl::Status status;
-    if (sequence->deaths_alone >= kConvictingDeaths) {
+    if (sequence->deadly_lives.size() >= kConvictingDeaths) {
       status = ServiceError(absl::StatusCode::kInternal, kPoisonRequest,
                             "the request killed every replica that it was given",
                             {{"replays", absl::StrCat(sequence->replays)}});

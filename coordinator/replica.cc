@@ -21,6 +21,13 @@ namespace {
 // joins or leaves waits little.
 constexpr std::chrono::milliseconds kTargetStep(100);
 
+// What tells the processes of one start from those of any other: connections come and go, these stay.
+std::string LifeOf(const internal::v1::ReplicaDescription& description) {
+  std::string life = absl::StrCat(description.name(), "/", description.restarts(), "/", description.launcher_pid());
+  for (const v1::Rank& rank : description.ranks()) absl::StrAppend(&life, "/", rank.host(), ":", rank.pid());
+  return life;
+}
+
 double Seconds(std::chrono::duration<double> time) { return time.count(); }
 
 }  // namespace
@@ -186,7 +193,7 @@ std::vector<std::unique_ptr<Sequence>> Replica::Close() {
   closed_ = true;
   taker_ = nullptr;
   work_left_ = 0;
-  return scheduler_.Abandon();
+  return scheduler_.Abandon(LifeOf(description_));
 }
 
 bool Replica::Overdue(Clock::time_point now) const {

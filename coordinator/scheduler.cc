@@ -376,14 +376,14 @@ std::unique_ptr<Sequence> Scheduler::GiveAway() {
 
 std::vector<uint64_t> Scheduler::TakeReleases() { return std::exchange(releases_, {}); }
 
-std::vector<std::unique_ptr<Sequence>> Scheduler::Abandon() {
+std::vector<std::unique_ptr<Sequence>> Scheduler::Abandon(const std::string& life) {
   for (const auto& sequence : running_) {
     ++sequence->replays;
     const bool in_step = std::any_of(in_step_.begin(), in_step_.end(),
                                      [&](const auto& window) { return window.sequence == sequence->id(); });
     if (!step_in_flight_ || !in_step) continue;
     sequence->suspect = true;
-    if (in_step_.size() == 1) ++sequence->deaths_alone;
+    if (in_step_.size() == 1) sequence->deadly_lives.insert(life);
   }
   std::vector<std::unique_ptr<Sequence>> abandoned;
   for (Sequences* queue : {&interactive_, &batch_}) {

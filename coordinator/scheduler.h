@@ -65,8 +65,8 @@ class Scheduler {
   std::unique_ptr<Sequence> GiveAway();
 
   // The replica is gone: hands back all sequences, in order of arrival, ready to go on elsewhere. Those that were in
-  // its last step are suspects; a lone one is charged with the death.
-  std::vector<std::unique_ptr<Sequence>> Abandon();
+  // its last step are suspects; a lone one is charged with the death of this life of the replica.
+  std::vector<std::unique_ptr<Sequence>> Abandon(const std::string& life);
 
   int running() const { return static_cast<int>(running_.size()); }
   int waiting() const { return static_cast<int>(interactive_.size() + batch_.size()); }

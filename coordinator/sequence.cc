@@ -22,7 +22,7 @@ absl::Status Sequence::CheckFinite(const internal::v1::Candidates& candidates, u
 
 void Sequence::Survive() {
   suspect = false;
-  deaths_alone = 0;
+  deadly_lives.clear();
 }
 
 void Sequence::Sign(const ServedModel& model, std::vector<std::string> approximations,

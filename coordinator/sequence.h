@@ -10,6 +10,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -97,11 +98,13 @@ class Sequence {
   virtual v1::GenerateResponse Response() const = 0;
 
   // Kept by whoever dispatches it.
-  bool started = false;      // A step of it was dispatched.
-  std::string numerics;      // Of the replicas that may compute it; "": any, until it started.
-  int32_t replays = 0;       // Replicas that died under it.
-  int32_t deaths_alone = 0;  // Of these since its last step, with it alone in the step: three convict it.
-  bool suspect = false;      // It was in a step that killed: it goes alone until it survives one.
+  bool started = false;  // A step of it was dispatched.
+  std::string numerics;  // Of the replicas that may compute it; "": any, until it started.
+  int32_t replays = 0;   // Replicas that were lost under it.
+  // Of these, the lives that ended since its last step, with it alone in the step: three convict it. Processes that
+  // were only cut off, and come back, count once however often that happens.
+  std::set<std::string> deadly_lives;
+  bool suspect = false;  // It was in a step that killed: it goes alone until it survives one.
   // On the fleet's clock, in seconds: when whoever waits gives up, and when it should be over, a little earlier.
   double deadline = std::numeric_limits<double>::infinity();
   double due = std::numeric_limits<double>::infinity();

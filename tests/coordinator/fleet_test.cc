@@ -63,7 +63,9 @@ class FleetTest : public ::testing::Test {
  protected:
   Connected Connect(const std::string& name, const std::string& numerics = "n1", int ranks = 1) {
     Connected connected;
-    const auto epoch = fleet_.Attach(DescribeReplica(name, ranks));
+    auto description = DescribeReplica(name, ranks);
+    description.set_restarts(life_);
+    const auto epoch = fleet_.Attach(description);
     EXPECT_TRUE(epoch.ok()) << epoch.status();
     connected.epoch = *epoch;
     ReplicaReady ready;
@@ -97,6 +99,7 @@ class FleetTest : public ::testing::Test {
 
   Fleet fleet_{{.model_name = "tiny", .eot = 97}};
   uint64_t last_id_ = 0;
+  int life_ = 0;  // Of replicas that connect.
 };
 
 TEST_F(FleetTest, SequencesWaitForTheFirstReplica) {
@@ -177,10 +180,25 @@ TEST_F(FleetTest, ARequestThatKillsThreeReplicasAloneIsPoison) {
     Connected a = Connect("a");
     ASSERT_FALSE(a.inbox->empty());
     fleet_.Detach(a.epoch);
+    ++life_;
   }
   ASSERT_EQ(sink->done.size(), 1);
   EXPECT_EQ(sink->done[0].status().code(), absl::StatusCode::kInternal);
   EXPECT_EQ(ErrorReason(sink->done[0].status()), "POISON_REQUEST");
+}
+
+TEST_F(FleetTest, AReplicaThatIsCutOffAgainAndAgainConvictsNobody) {
+  auto sink = Submit();
+  for (int i = 0; i < 10; ++i) {
+    Connected a = Connect("a");  // The same processes.
+    ASSERT_FALSE(a.inbox->empty());
+    fleet_.Detach(a.epoch);
+  }
+  Connected a = Connect("a");
+  a.Run();
+  ASSERT_EQ(sink->done.size(), 1);
+  EXPECT_TRUE(sink->done[0].ok()) << sink->done[0].status();
+  EXPECT_EQ((*sink->done[0]).replays(), 10);
 }
 
 TEST_F(FleetTest, ANeighbourOfPoisonIsClearedByAStepOfItsOwn) {
@@ -190,6 +208,7 @@ TEST_F(FleetTest, ANeighbourOfPoisonIsClearedByAStepOfItsOwn) {
     Connected a = Connect("a");
     a.Run(4);  // Time for both to rebuild and do a step, so that no two deaths come at the same step.
     fleet_.Detach(a.epoch);
+    ++life_;
   }
   EXPECT_THAT(first->done, IsEmpty());
   EXPECT_THAT(second->done, IsEmpty());

@@ -323,9 +323,9 @@ TEST(SchedulerTest, ADeathAtAnyStepChangesNoTextAndSuspectsGoAlone) {
     ScriptedModel second;
     Scheduler other({.kv_positions = 1000, .max_rows = 1000}, kEmbeddingSize);
     int suspects = 0;
-    for (auto& sequence : scheduler->Abandon()) {
+    for (auto& sequence : scheduler->Abandon("life")) {
       EXPECT_EQ(sequence->replays, 1);
-      EXPECT_EQ(sequence->deaths_alone, lost->windows_size() == 1 ? 1 : 0);
+      EXPECT_EQ(sequence->deadly_lives.size(), lost->windows_size() == 1 ? 1 : 0);
       suspects += sequence->suspect;
       ASSERT_TRUE(other.Admit(sequence).ok());
     }
