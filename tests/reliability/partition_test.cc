@@ -1,5 +1,6 @@
 // F5: the network between coordinator and replica is cut, silently. Shorter than the lease, it is a pause; longer, and
-// the requests go on elsewhere or, once it is healed, on the same processes.
+// the requests go on elsewhere or, once it is healed, on the same processes. Or it delays what it carries, or loses half
+// of it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using testing::BadCable;
 using testing::ByForm;
 using testing::Eventually;
 using ::testing::IsEmpty;
@@ -113,6 +115,58 @@ TEST_F(PartitionTest, MeanwhileRequestsGoOnElsewhere) {
   const Load::Report report = load.Stop();
   EXPECT_THAT(report.wrong, IsEmpty());
   EXPECT_GE(report.replays, 1);
+}
+
+// The network's round trip becomes most of a step's time, and that is all.
+TEST_F(PartitionTest, ADelayedReplicaIsSlowAndLosesNothing) {
+  const auto replica = ReplicaOn("a", "away");
+  ASSERT_TRUE(service_->WaitForReady(1));
+  Load load(service_.get(), /*distinct=*/4);
+  load.Start(/*clients=*/4);
+  ASSERT_TRUE(Busy("away"));
+  const v1::ReplicaStatus before = StatusOf(*service_, "away");
+  std::string why;
+  ASSERT_NE(network_->Worsen("a", Network::kFront, {.delay = milliseconds(200)}, testing::Seed(), &why), nullptr)
+      << why;
+  std::this_thread::sleep_for(seconds(2));  // What was on its way is there.
+  const uint64_t steps = StatusOf(*service_, "away").steps();
+  std::this_thread::sleep_for(seconds(ByForm(4, 60)));
+  const uint64_t taken = StatusOf(*service_, "away").steps() - steps;
+  EXPECT_GT(taken, 0);
+  EXPECT_LE(taken, ByForm(4, 60) * 1000 / 400 + 1) << "nothing was delayed";
+  EXPECT_EQ(StatusOf(*service_, "away").epoch(), before.epoch());
+  network_->Mend("a", Network::kFront);
+  const Load::Report report = load.Stop();
+  EXPECT_THAT(report.wrong, IsEmpty());
+  EXPECT_EQ(report.replays, 0);
+}
+
+// Half of all frames vanish: connections stall, break and come back. Requests that such a replica had go on elsewhere
+// or on it, and none is blamed for it.
+TEST_F(PartitionTest, AReplicaBehindALossyNetworkCostsNoRequest) {
+  const auto near = ReplicaOn("b", "near");
+  ASSERT_TRUE(service_->WaitForReady(1));
+  Load load(service_.get(), testing::kKinds);
+  const auto away = ReplicaOn("a", "away");
+  ASSERT_TRUE(service_->WaitForReady(2));
+  load.Start(6);
+  ASSERT_TRUE(Busy("away"));
+  std::string why;
+  const BadCable* cable = network_->Worsen("a", Network::kFront, {.loss = 0.5}, testing::Seed(), &why);
+  ASSERT_NE(cable, nullptr) << why;
+  const int answered = load.answered();
+  std::this_thread::sleep_for(seconds(ByForm(10, 120)));
+  printf("%ld frames, %ld of them lost; %d requests meanwhile, %d replays\n", static_cast<long>(cable->carried()),
+         static_cast<long>(cable->lost()), load.answered() - answered, load.replays());
+  EXPECT_GE(cable->lost(), 10);
+  EXPECT_NEAR(static_cast<double>(cable->lost()) / cable->carried(), 0.5, 0.25);
+  EXPECT_GT(load.answered(), answered) << "the other replica was held up";
+  const uint64_t steps = StatusOf(*service_, "away").steps();
+  network_->Mend("a", Network::kFront);
+  EXPECT_TRUE(Eventually(seconds(60), [&] { return StatusOf(*service_, "away").steps() != steps; }))
+      << "it does not go on";
+  const Load::Report report = load.Stop();
+  EXPECT_THAT(report.wrong, IsEmpty());
 }
 
 }  // namespace

@@ -35,6 +35,14 @@ std::string Run(const std::string& command) {
   return command + ": " + (output.empty() ? "failed" : output);
 }
 
+// Up to the first that fails.
+std::string Run(const std::vector<std::string>& commands) {
+  for (const std::string& command : commands) {
+    if (const std::string why = Run(command); !why.empty()) return why;
+  }
+  return "";
+}
+
 void RemoveNamespaces(const std::string& prefix) {
   std::vector<std::string> names;
   std::error_code ignored;
@@ -63,6 +71,9 @@ void RemoveOrphans() {
 }
 
 std::string Bridge(Network::Switch number) { return "switch" + std::to_string(number); }
+std::string Device(Network::Switch number) { return "eth" + std::to_string(number); }
+std::string BadDevice(Network::Switch number) { return "bad" + std::to_string(number); }
+std::string BadPort(const std::string& host, Network::Switch number) { return host + "-bad" + std::to_string(number); }
 std::string Port(const std::string& host, Network::Switch number) { return host + "-" + std::to_string(number); }
 
 }  // namespace
@@ -84,24 +95,23 @@ std::unique_ptr<Network> Network::Create(const std::vector<std::string>& hosts, 
     commands.push_back("ip netns add " + name);
     commands.push_back("ip -n " + name + " link set lo up");
     for (const Switch number : {kFront, kRanks}) {
-      const std::string device = "eth" + std::to_string(number);
+      const std::string device = Device(number);
       const std::string port = Port(host, number);
       commands.push_back("ip -n " + hub + " link add " + port + " type veth peer name " + device + " netns " + name);
       commands.push_back("ip -n " + hub + " link set " + port + " master " + Bridge(number) + " up");
+      commands.push_back("ip -n " + name + " link set " + device + " address " + network->Hardware(host, number));
       commands.push_back("ip -n " + name + " addr add " + network->Address(host, number) + "/24 dev " + device);
       commands.push_back("ip -n " + name + " link set " + device + " up");
     }
   }
   // That processes can be moved into one, with a host name of its own.
   commands.push_back("ip netns exec " + hub + " unshare --uts hostname hub");
-  for (const std::string& command : commands) {
-    *why = Run(command);
-    if (!why->empty()) return nullptr;
-  }
-  return network;
+  *why = Run(commands);
+  return why->empty() ? std::move(network) : nullptr;
 }
 
 Network::~Network() {
+  bad_cables_.clear();
   if (own_ >= 0) {
     setns(own_, CLONE_NEWNET);
     close(own_);
@@ -112,6 +122,11 @@ Network::~Network() {
 std::string Network::Address(const std::string& host, Switch on) const {
   const auto at = std::find(hosts_.begin(), hosts_.end(), host) - hosts_.begin();
   return (on == kFront ? "10.77.0." : "10.78.0.") + std::to_string(at + 1);
+}
+
+std::string Network::Hardware(const std::string& host, Switch on) const {
+  const auto at = std::find(hosts_.begin(), hosts_.end(), host) - hosts_.begin();
+  return "02:00:00:00:0" + std::to_string(on) + ":0" + std::to_string(at + 1);
 }
 
 std::vector<std::string> Network::On(const std::string& host, const std::vector<std::string>& command) const {
@@ -135,6 +150,34 @@ void Network::Unplug(const std::string& host, Switch from) {
 
 void Network::Plug(const std::string& host, Switch into) {
   EXPECT_EQ(Run("ip -n " + Namespace(kHub) + " link set " + Port(host, into) + " master " + Bridge(into)), "");
+}
+
+// Nobody else on the switch sees a change: both addresses move.
+std::vector<std::string> Network::Readdress(const std::string& host, Switch to, const std::string& from,
+                                            const std::string& into) const {
+  const std::string ip = "ip -n " + Namespace(host) + " ";
+  return {ip + "addr flush dev " + from,
+          ip + "link set " + from + " down",
+          ip + "link set " + into + " address " + Hardware(host, to),
+          ip + "addr add " + Address(host, to) + "/24 dev " + into,
+          ip + "link set " + into + " up"};
+}
+
+const BadCable* Network::Worsen(const std::string& host, Switch to, BadWeather weather, uint32_t seed,
+                                std::string* why) {
+  const std::string hub = Namespace(kHub), port = BadPort(host, to);
+  auto cable = BadCable::Create({{{Namespace(host), BadDevice(to)}, {hub, port}}}, weather, seed, why);
+  if (cable == nullptr) return nullptr;
+  Unplug(host, to);
+  EXPECT_EQ(Run(Readdress(host, to, Device(to), BadDevice(to))), "");
+  EXPECT_EQ(Run("ip -n " + hub + " link set " + port + " master " + Bridge(to) + " up"), "");
+  return (bad_cables_[{host, to}] = std::move(cable)).get();
+}
+
+void Network::Mend(const std::string& host, Switch to) {
+  EXPECT_EQ(Run(Readdress(host, to, BadDevice(to), Device(to))), "");
+  bad_cables_.erase({host, to});
+  Plug(host, to);
 }
 
 }  // namespace unmask::testing

@@ -4,9 +4,13 @@
 #ifndef UNMASK_TESTS_SUPPORT_NETWORK_H_
 #define UNMASK_TESTS_SUPPORT_NETWORK_H_
 
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include "tests/support/bad_cable.h"
 
 namespace unmask::testing {
 
@@ -37,12 +41,22 @@ class Network {
   void Unplug(const std::string& host, Switch from);
   void Plug(const std::string& host, Switch into);
 
+  // Puts a bad cable in place of the host's good one, until Mend: connections stay. Null where there can be none; *why
+  // then says so.
+  const BadCable* Worsen(const std::string& host, Switch to, BadWeather weather, uint32_t seed, std::string* why);
+  void Mend(const std::string& host, Switch to);
+
  private:
   Network() = default;
+  std::string Hardware(const std::string& host, Switch on) const;  // The address of its device.
   std::string Namespace(const std::string& host) const { return prefix_ + host; }
+  // Moves the host's addresses from one of its devices to another.
+  std::vector<std::string> Readdress(const std::string& host, Switch to, const std::string& from,
+                                     const std::string& into) const;
 
   std::string prefix_;
   std::vector<std::string> hosts_;
+  std::map<std::pair<std::string, Switch>, std::unique_ptr<BadCable>> bad_cables_;
   int own_ = -1;  // The namespace of the process, to return to.
 };
 
