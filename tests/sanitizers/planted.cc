@@ -1,9 +1,10 @@
-// Faults on purpose, to show that a sanitizer's build notices them, through our own lock as well: planted FAULT.
+// Faults on purpose, to show that a sanitizer's build notices them and sees our lock and Abseil's: planted_fault FAULT.
 #include <cstdio>
 #include <cstring>
 #include <thread>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "base/mutex.h"
 
 namespace {
@@ -15,6 +16,10 @@ struct Counter {
     ++count;
     changed.Signal();
   }
+  void AddGuardedByAbseil() {
+    absl::MutexLock lock(&abseil_mutex);
+    ++count;
+  }
   void WaitFor(int goal) {
     unmask::MutexLock lock(&mutex);
     while (count < goal) changed.Wait(&mutex);
@@ -22,6 +27,7 @@ struct Counter {
 
   unmask::Mutex mutex;
   unmask::CondVar changed;
+  absl::Mutex abseil_mutex;
   int count = 0;  // Not annotated: the analysis would refuse what is planted.
 };
 
@@ -49,7 +55,10 @@ void SignedOverflow(int large) { std::printf("%d\n", large * 0x10000 * 0x10000);
 int main(int argc, char** argv) {
   const char* fault = argc > 1 ? argv[1] : "";
   if (std::strcmp(fault, "race") == 0) FromTwoThreads(&Counter::AddUnguarded);
-  if (std::strcmp(fault, "none") == 0) FromTwoThreads(&Counter::AddGuarded);
+  if (std::strcmp(fault, "none") == 0) {
+    FromTwoThreads(&Counter::AddGuarded);
+    FromTwoThreads(&Counter::AddGuardedByAbseil);
+  }
   if (std::strcmp(fault, "overflow") == 0) Overflow(argc);
   if (std::strcmp(fault, "arithmetic") == 0) SignedOverflow(argc);
 }
