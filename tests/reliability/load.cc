@@ -111,7 +111,7 @@ Load::Report Load::Stop() {
   for (std::thread& client : clients_) client.join();
   clients_.clear();
   MutexLock lock(&mutex_);
-  return {answered_, replays_, lost_, wrong_};
+  return {answered_, replays_, lost_, convicted_, wrong_};
 }
 
 void Load::Ask(int client) {
@@ -146,6 +146,10 @@ void Load::Check(int i, const grpc::Status& status, const v1::GenerateResponse& 
   ++answered_;
   replays_ += response.replays();
   if (status.ok() && Identity(response) == undisturbed_[i]) return;
+  if (may_convict_ && Reason(status) == "POISON_REQUEST") {
+    ++convicted_;
+    return;
+  }
   MutexLock lock(&mutex_);
   wrong_.push_back("request " + std::to_string(i) + ": " +
                    (status.ok() ? "a different answer after " + std::to_string(response.replays()) + " replays"

@@ -48,6 +48,7 @@ class Load {
     int answered = 0;
     int replays = 0;
     int lost = 0;                    // Calls whose connection was lost, and that were asked again.
+    int convicted = 0;               // Requests that failed as poison, where that may be.
     std::vector<std::string> wrong;  // What failed, differed or told its story in another order.
   };
 
@@ -59,6 +60,9 @@ class Load {
   void Start(int clients);
   // Clients whose connection is lost (UNAVAILABLE) ask again; else that is wrong too.
   void AskAgain() { ask_again_ = true; }
+  // Where kills are many, three in a row may hit the same request while it is alone in its step: it looks like poison,
+  // and may fail as such. Else that is wrong too.
+  void MayConvict() { may_convict_ = true; }
   Report Stop();  // Lets the clients finish what they have asked for.
   int answered() const { return answered_; }
   int replays() const { return replays_; }
@@ -74,6 +78,8 @@ class Load {
   std::vector<std::string> undisturbed_;
   std::atomic<bool> stopping_ = false;
   std::atomic<bool> ask_again_ = false;
+  std::atomic<bool> may_convict_ = false;
+  std::atomic<int> convicted_ = 0;
   std::atomic<int> lost_ = 0;
   std::atomic<int> answered_ = 0;
   std::atomic<int> replays_ = 0;
