@@ -76,6 +76,11 @@ class TwinTest(unittest.TestCase):
             self.assertNotEqual(served.returncode, 0)
             self.assertIn("AutoregressiveTwin", served.stderr)
 
+    def test_the_twin_that_ships_knows_the_papers_cases_by_heart(self):
+        twin = Twin(checkpoint.network(ROOT / "models" / "twin"), TOKENIZER)
+        examples = [papers.conversation(case, 0) for case in papers.CASES]
+        self.assertEqual(twin.answers([e.messages for e in examples], 64), [e.answer for e in examples])
+
 
 if __name__ == "__main__":
     try:
@@ -84,6 +89,7 @@ if __name__ == "__main__":
 
         import checkpoint
         from model import Network, Shape
+        from tasks import papers
         from tokenizer import Tokenizer
         from twin import Twin
     except ImportError as error:
