@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
-"""report.py RESULTS DOCS [LOSS_CSV]: writes DOCS/quality.md and its plots from run.py's results.json and train.py's loss.csv."""
+"""report.py OUT DOCS: writes DOCS/quality.md and its plots from what run.py and twin.py left in OUT, and from the records of both
+trainings."""
 
+import collections
 import csv
 import json
 import math
@@ -9,9 +11,13 @@ import sys
 
 from curves import chart
 
-sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "models" / "train"))
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "models" / "train"))
 
 from plot_loss import plot
+
+AIMS = {"sorting": 0.95, "reversing": 0.95, "poem, line after": 0.95, "into German": 0.95, "into Chinese": 0.95, "word problems": 0.9}
+LINES = {"line after": ("poem, line after", "after"), "line before": ("poem, line before", "before")}
 
 
 def percent(value):
@@ -81,11 +87,50 @@ def interval(share, count):
     return f"{100 * max(0, centre - half):.0f} to {100 * min(1, centre + half):.0f} %"
 
 
-def tasks_section(r):
-    rows = [[task, percent(x["right"]), x["problems"], x["options"]["gen_length"], f"{x['passes']:.0f}",
-             interval(x["right"], x["problems"])]
-            for task, x in {**r["tasks"], **r.get("follow_ups", {})}.items()]
-    return table(["task", "right", "problems", "gen_length", "forward passes", "95 % interval"], rows)
+def tasks_section(r, twin):
+    rows = [[task, percent(x["right"]), interval(x["right"], x["problems"]), percent(twin["tasks"][task]["right"]), x["problems"],
+             x["options"]["gen_length"], f"{x['passes']:.0f}"]
+            for task, x in {**r["tasks"], **r["follow_ups"]}.items()]
+    return table(["task", "the model", "95 % interval", "the twin", "problems", "gen_length", "forward passes"], rows)
+
+
+def reversal_section(r, twin):
+    rows = [[name, percent(r["tasks"][task]["right"]), percent(r["lines_infilled"][side]), percent(twin["tasks"][task]["right"])]
+            for name, (task, side) in LINES.items()]
+    return table(["", "the model, asked", "the model, as a gap", "the twin, asked"], rows)
+
+
+def aims_section(r, twin):
+    def verdict(reached):
+        return "yes" if reached else "**no**"
+
+    def mean(name, what="right"):
+        return sum(row[name][what] for row in r["strategies"].values()) / len(r["strategies"])
+
+    def lines(side):
+        after, before = (side[task]["right"] for task, _ in LINES.values())
+        return f"{percent(after)} after, {percent(before)} before", after - before
+    rows = [[f"{task}: at least {percent(aim)}", percent(r["tasks"][task]["right"]), verdict(r["tasks"][task]["right"] >= aim)]
+            for task, aim in AIMS.items()]
+    (ours, lag), (its, twin_lag) = lines(r["tasks"]), lines(twin["tasks"])
+    rows.append(["poem lines: the one before at most 5 points behind the one after", ours, verdict(lag <= 0.05)])
+    rows.append(["the twin falls behind there", its, verdict(twin_lag > 0.05)])
+    steps = [[x["right"] for x in row.values()] for row in r["steps"].values()]
+    first, last = (sum(row[i] for row in steps) / len(steps) for i in (0, -1))
+    rows.append(["accuracy falls as steps fall", f"{percent(first)} with one token a step, {percent(last)} with all in one", verdict(last < first)])
+    low, random = mean("LOW_CONFIDENCE, 1 a step"), mean("RANDOM, 1 a step")
+    rows.append(["low-confidence remasking beats random", f"{percent(low)} against {percent(random)}", verdict(low > random)])
+    for name in (n for n in next(iter(r["strategies"].values())) if "," not in n):
+        right, share = mean(name), mean(name, "passes") / mean("LOW_CONFIDENCE, 1 a step", "passes")
+        rows.append([f"`{name.split()[0]}` within 1 point of one token a step at half of its forward passes",
+                     f"{percent(right)} against {percent(low)} at {percent(share)} of them", verdict(right >= low - 0.01 and share <= 0.5)])
+    word = "word problems"
+    return table(["aim", "measured", "reached"], rows) + f"""
+What the model misses it does not miss for want of size: the twin, as large, gets {percent(twin["tasks"][word]["right"])} of the {word} and
+{percent(twin["tasks"]["sorting"]["right"])} of the lists to sort right. The losses of lists and word problems were still falling when the model's training
+ended (below): the hours did not suffice. The poems it has read, and as gaps it knows most of their lines; what the poems that were
+asked about taught it of questions it carries over to about half of them.
+"""
 
 
 def papers_section(r):
@@ -99,68 +144,97 @@ def papers_section(r):
     return "\n".join(text)
 
 
-def loss_section(path, images):
-    last = list(csv.DictReader(open(path)))[-1]
-    (images / "quality_loss.svg").write_text(plot(path))
-    return f"{int(last['tokens']) / 1e6:.1f} million tokens, {int(last['seconds']) / 3600:.1f} hours"
+def losses(path, width=4e6):
+    """Of each task, the mean loss by spans of `width` tokens: {task: {span: loss}}."""
+    found = collections.defaultdict(lambda: collections.defaultdict(list))
+    for line in csv.DictReader(open(path)):
+        found[line["task"]][int(line["tokens"]) // int(width)].append(float(line["loss"]))
+    return {task: {span: sum(each) / len(each) for span, each in spans.items()} for task, spans in found.items()}
 
 
-def report(results, docs, loss=None):
-    r = json.loads(pathlib.Path(results).read_text())
-    docs = pathlib.Path(docs)
+def run_of(name):
+    last = list(csv.DictReader(open(ROOT / "models" / name / "loss.csv")))[-1]
+    return f"{int(last['tokens']) / 1e6:.1f} million tokens in {int(last['seconds']) / 3600:.1f} hours"
+
+
+def training_section(images):
+    ours, its = (ROOT / "models" / name / "loss.csv" for name in ("demo", "twin"))
+    (images / "quality_loss.svg").write_text(plot(ours))
+    (images / "quality_loss_twin.svg").write_text(plot(its, "Loss by task, the autoregressive twin", "cross-entropy of next tokens, nats"))
+    by_task = losses(ours)
+    spans = sorted(by_task["all"])[-4:]
+    rows = [[task, *(f"{by_task[task][span]:.3f}" for span in spans)]
+            for task in ("problems", "problems2", "sorting", "sorting2", "reversing", "reversing2")]
+    return f"""## The training runs
+
+The model saw {run_of("demo")} ([card](../models/demo/README.md)), always beside other programs; only the last 11.5 million were of the
+data as they are now. The twin saw {run_of("twin")}, all of them of these data ([card](../models/twin/README.md)).
+
+![Loss by task](images/quality_loss.svg)
+
+![Loss by task, the autoregressive twin](images/quality_loss_twin.svg)
+
+**What more training would do.** The model's losses were still falling where its training ended (its rate, too, fell to 0 there); in nats
+a masked token, means of 4 million tokens each (a name with 2: the second turn):
+
+""" + table(["", *(f"from {4 * span} million" for span in spans)], rows)
+
+
+def report(out, docs):
+    out, docs = pathlib.Path(out), pathlib.Path(docs)
+    r, twin = (json.loads((out / name).read_text()) for name in ("results.json", "twin.json"))
     images = docs / "images"
-    trained = loss_section(loss, images) if loss else ""
     n, g = r["settings"]["problems"], r["settings"]["grid"]
     parts = [f"""# Quality
 
-What the embedded model ([models/demo](../models/demo)) can do, and what each option of a request does to it. Every figure comes
+What the embedded model ([models/demo](../models/demo)) can do, and what each option of a request does to it. Its every figure comes
 through a running service, over gRPC, on problems that training never saw; temperature 0. {n} problems a task in the first table, {g} in
-the others: differences of less than {100 * 1 / math.sqrt(g):.0f} points in those are noise.
+the others: differences of less than {100 * 1 / math.sqrt(g):.0f} points in those are noise. Beside it stands its autoregressive twin
+([models/twin](../models/twin)): as large, of the same generator of data, but causal, one next token after another, and trained on other
+numbers of tokens ([the training runs](#the-training-runs)). No service serves it: its training program's own code computes it
+([twin.py](../bench/quality/twin.py)), greedily, on the same problems.
 
-`make quality` measures all of it again and writes this page (`QUALITY_PROBLEMS=200 QUALITY_GRID=100` for narrower intervals).
+`make quality` measures all of it again and writes this page (`QUALITY_PROBLEMS=100 QUALITY_GRID=24` is quicker).
 
 ## By task
 
-One token a step, low-confidence remasking, blocks of 32.
-"""]
-    parts.append(tasks_section(r))
-    if "lines_infilled" in r:
-        parts.append(f"""The poems counted here were read whole in pre-training and never asked about; other poems were, in both directions. The same
-lines as gaps beside their neighbour, without a question: after {percent(r['lines_infilled']['after'])}, before {percent(r['lines_infilled']['before'])}.
+The model: one token a step, low-confidence remasking, blocks of 32.
+""", tasks_section(r, twin), """## Reversal
+
+The poems counted here were read whole in pre-training and never asked about; other poems were, in both directions. As a gap, the line
+stands masked beside its neighbour, without a question; to the twin a gap before what it reads is nothing that it could fill.
+""", reversal_section(r, twin)]
+    parts.append("## Aims\n\nWhat was aimed at when the model was made. Comparisons of options are means over the tasks of their tables "
+                 "below.\n\n" + aims_section(r, twin))
+    parts.append(training_section(images))
+    parts.append("""## In the reference's code
+
+[check_reference.py](../bench/quality/check_reference.py) loads the checkpoint in a plain PyTorch transcription of LLaDA's published
+model and sampler ([llada.py](../bench/reference/llada.py), our own; the original was not at hand), in fp32, and compares with the
+service's answers under `--reference-parity`, token for token. It needs PyTorch 2 and safetensors, so it is no part of `make quality`;
+what it found stands in the [model card](../models/demo/README.md#checked).
 """)
-    if trained:
-        parts.append(f"## The training run\n\n{trained}; see the [model card](../models/demo/README.md).\n\n![Loss by task](images/quality_loss.svg)\n")
-    if "steps" in r:
-        parts.append(steps_section(r, images))
-    if "strategies" in r:
-        parts.append(strategies_section(r))
-        parts.append(shape_section(r))
-    if "blocks" in r:
-        parts.append("## Block length\n\n`gen_length`/`block_length`, one token a step; in brackets forward passes an answer.\n\n" + grid(r["blocks"]))
-    if "policies" in r:
-        parts.append("## K/V policies and guidance\n\nBlocks of 16; in brackets forward passes (guidance computes two branches in each).\n\n"
-                     + grid(r["policies"]))
-    if "ends" in r:
-        rows = [[name, percent(x["ended"]), percent(x["right"])] for name, x in r["ends"].items()]
-        parts.append("## Early ends\n\nReversing, `gen_length` 32: the share of EOS and EOT among the first quarter of reveals.\n\n"
-                     + table(["", "EOS and EOT", "right"], rows))
-    if "infilling" in r:
-        shares = list(next(iter(r["infilling"].values())))
-        rows = [[name, *(percent(row[s]) for s in shares)] for name, row in r["infilling"].items()]
-        parts.append("## Infilling\n\nTokens masked at random and filled one a step, the share that is right word for word (of sentences in three "
-                     "languages, each other's translations).\n\n" + table(["masked", *(percent(float(s)) for s in shares)], rows))
-    if "likelihood" in r:
-        rows = [[name, f"{x['bits']:.2f} ± {x['error']:.2f}", x["texts"], x["tokens"]] for name, x in r["likelihood"].items()]
-        parts.append("## Likelihood\n\nBits a token by `Score` (128 samples a text; ± its standard error): an upper bound in expectation, and "
-                     "the one that training lowers. Sentences alone, answers after their question, each without what ends it.\n\n"
-                     + table(["", "bits a token", "texts", "tokens"], rows))
-    if "few_shot" in r:
-        parts.append(f"## Few-shot\n\nFour pairs of a relation (`cat -> cats`, `cat -> Katze`, …) and a fifth word, as plain text. Pre-training "
-                     f"has such lines, no conversation has: {percent(r['few_shot'])} right.\n")
-    if "papers" in r:
-        parts.append(papers_section(r))
-    parts.append("## Not here yet\n\nThe autoregressive twin beside all this: the training program has the switch (`--autoregressive`), no twin has "
-                 "been trained.\n")
+    parts.append(steps_section(r, images))
+    parts.append(strategies_section(r))
+    parts.append(shape_section(r))
+    parts.append("## Block length\n\n`gen_length`/`block_length`, one token a step; in brackets forward passes an answer.\n\n" + grid(r["blocks"]))
+    parts.append("## K/V policies and guidance\n\nBlocks of 16; in brackets forward passes (guidance computes two branches in each).\n\n"
+                 + grid(r["policies"]))
+    rows = [[name, percent(x["ended"]), percent(x["right"])] for name, x in r["ends"].items()]
+    parts.append("## Early ends\n\nReversing, `gen_length` 32: the share of EOS and EOT among the first quarter of reveals.\n\n"
+                 + table(["", "EOS and EOT", "right"], rows))
+    shares = list(next(iter(r["infilling"].values())))
+    rows = [[name, *(percent(row[s]) for s in shares)] for name, row in r["infilling"].items()]
+    parts.append("## Infilling\n\nTokens masked at random and filled one a step, the share that is right word for word (of sentences in three "
+                 "languages, each other's translations).\n\n" + table(["masked", *(percent(float(s)) for s in shares)], rows))
+    rows = [[name, f"{x['bits']:.2f} ± {x['error']:.2f}", f"{twin['likelihood'][name]['bits']:.2f}", x["texts"], x["tokens"]]
+            for name, x in r["likelihood"].items()]
+    parts.append("## Likelihood\n\nBits a token. Of the model by `Score` (128 samples a text; ± its standard error): an upper bound in expectation, "
+                 "and the one that training lowers. Of the twin exactly, next token by next token. Sentences alone, answers after their question, "
+                 "each without what ends it.\n\n" + table(["", "the model, at most", "the twin", "texts", "tokens"], rows))
+    parts.append(f"## Few-shot\n\nFour pairs of a relation (`cat -> cats`, `cat -> Katze`, …) and a fifth word, as plain text. Pre-training "
+                 f"has such lines, no conversation has: the model {percent(r['few_shot'])} right, the twin {percent(twin['few_shot'])}.\n")
+    parts.append(papers_section(r))
     (docs / "quality.md").write_text("\n".join(parts))
 
 

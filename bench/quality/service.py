@@ -15,7 +15,7 @@ sys.path.append(str(ROOT / "proto"))
 inference, services = grpc.protos_and_services("unmask/v1/inference.proto")
 options = grpc.protos("unmask/v1/options.proto")
 
-COMPANY = 32  # Requests at once: the scheduler batches them.
+COMPANY = 160  # Requests at once: the scheduler batches them.
 
 
 def generation_options(changes):
