@@ -12,6 +12,7 @@
 #include "gtest/gtest.h"
 #include "tests/coordinator/batch/coordinator_process.h"
 #include "tests/coordinator/stream_reader.h"
+#include "tests/support/patience.h"
 #include "unmask/v1/fleet.grpc.pb.h"
 
 namespace unmask {
@@ -129,8 +130,10 @@ TEST(StreamsTest, TenThousandAtOnceCostLittleAndNoneIsLost) {
 
   printf("%d streams at once: %ld bytes each while they wait, %ld when all are computed and %d unread\n", kStreams,
          static_cast<long>(bytes), static_cast<long>(most), kStreams / kSlowEvery);
-  EXPECT_LT(bytes, kStreamBytes);
-  EXPECT_LT(most, kStreamBytes);
+  if (Patience() == 1) {  // A sanitizer keeps as much again, and more.
+    EXPECT_LT(bytes, kStreamBytes);
+    EXPECT_LT(most, kStreamBytes);
+  }
   for (size_t i = 0; i < readers.size(); ++i) {
     ASSERT_EQ(readers[i]->Fault(expected[slow(i)]), "") << "stream " << i;
   }
