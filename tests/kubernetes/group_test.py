@@ -31,7 +31,8 @@ class GroupTest(ReleaseTest):
         for name in self.uids():  # Each pod has a rank, and none has a shell to log in to.
             seen = self.release.kubectl("exec", name, "--", "sh", "-c", "cat /proc/[0-9]*/comm").stdout.split()
             self.assertEqual(seen.count("unmask-worker"), 1, seen)
-            self.assertNotIn("sshd", seen)
+            self.assertEqual("mpirun" in seen, name == "unmask-replica-0", seen)
+            self.assertFalse({"sshd", "ssh"} & set(seen), seen)
         folder = cluster().folder
         cluster().start("alone", BIN / "unmask", "serve", "--model", ROOT / "models/demo", "--tensor-parallel=2", "--threads=1",
                         "--listen=127.0.0.1:0", "--fleet-listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--ready-file", folder / "alone.json")
