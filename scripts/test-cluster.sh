@@ -38,7 +38,7 @@ no_node() {
 # The image of what is in build/bin now; built anew only when that or the Dockerfile has changed.
 image() {
   local of=build/image/unmask-cpu.of now
-  ninja -C build unmask unmask-coordinator unmask-worker unmask-protoset >&2 || return
+  scripts/build.sh release unmask unmask-coordinator unmask-worker unmask-protoset >&2 || return
   now=$(sha256sum Dockerfile models/demo/* build/bin/unmask build/bin/unmask-coordinator build/bin/unmask-worker)
   [ -f build/image/unmask-cpu.tar ] && [ "$(cat $of 2>/dev/null)" = "$now" ] && return
   scripts/image.sh && echo "$now" >$of
@@ -77,7 +77,7 @@ for level in "${levels[@]}"; do
       run 600 group_test.py
       ;;
     scaling)
-      ninja -C build instant_replica >&2
+      scripts/build.sh release instant_replica >&2
       run 900 scaling.py
       ;;
     walk) run 600 walk.py ;;
