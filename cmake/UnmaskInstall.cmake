@@ -14,3 +14,19 @@ foreach(model models/demo ${CMAKE_BINARY_DIR}/random-model)
       file(INSTALL \"${model}/\" DESTINATION \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/share/unmask/models/demo\")
     endif()")
 endforeach()
+
+# Over it, `cmake --install build --component cuda` puts the worker that has CUDA, and what it links of NVIDIA's.
+if(UNMASK_CUDA)
+  install(TARGETS unmask-worker-cuda RUNTIME DESTINATION bin COMPONENT cuda EXCLUDE_FROM_ALL)
+  install(CODE "
+    file(GET_RUNTIME_DEPENDENCIES EXECUTABLES \"$<TARGET_FILE:unmask-worker-cuda>\" RESOLVED_DEPENDENCIES_VAR libraries
+      UNRESOLVED_DEPENDENCIES_VAR missing PRE_INCLUDE_REGEXES libcublasLt libnccl PRE_EXCLUDE_REGEXES .)
+    if(missing OR NOT libraries)
+      message(FATAL_ERROR \"These libraries are not there: \${missing}\")
+    endif()
+    foreach(library IN LISTS libraries)  # By the name that programs ask for, whatever file that leads to.
+      cmake_path(GET library FILENAME name)
+      file(REAL_PATH \${library} library)
+      file(INSTALL \${library} DESTINATION \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/lib/unmask\" RENAME \${name})
+    endforeach()" COMPONENT cuda EXCLUDE_FROM_ALL)
+endif()

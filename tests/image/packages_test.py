@@ -16,7 +16,7 @@ def run(*command):
 
 
 def installed_by(dockerfile):
-    stage = dockerfile.split(" AS cpu\n")[1]
+    stage = dockerfile.split(" AS runtime\n")[1]
     return set(re.search(r"--no-install-recommends((?:[^&]|&(?!&))*)&&", stage).group(1).replace("\\\n", " ").split())
 
 
