@@ -62,6 +62,18 @@ class RenderedTest(unittest.TestCase):
         for pod in pod_templates(one(render(CHART / "examples/multi-node.yaml"), "LeaderWorkerSet")):
             self.assertEqual(pod["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"], "8")
 
+    def test_only_replicas_on_gpus_have_the_larger_image(self):
+        def images(example, *settings):
+            return {pod["spec"]["containers"][0]["image"] for d in render(CHART / f"examples/{example}.yaml", settings=settings) for pod in pod_templates(d)
+                    if (d["kind"] in ("StatefulSet", "LeaderWorkerSet")) == replicas}
+        version = next(line.split('"')[1] for line in (CHART / "Chart.yaml").read_text().splitlines() if line.startswith("appVersion:"))
+        for replicas, tag in ((False, version), (True, f"{version}-cuda")):
+            self.assertEqual(images("gpu"), {f"registry.example.com/unmask:{tag}"})
+            self.assertEqual(images("multi-node"), {f"unmask:{tag}"})
+            self.assertEqual(images("gpu", "image.tag=mine"), {"registry.example.com/unmask:mine"})
+            self.assertEqual(images("gpu", f"image.digest=sha256:{'0' * 64}"), {f"registry.example.com/unmask@sha256:{'0' * 64}"})
+            self.assertEqual(images("batch"), {f"unmask:{version}"})  # On CPUs.
+
     def test_probes_ask_grpc_in_plaintext_and_http_with_tls(self):
         def probe(documents, name):
             return one(documents, "Deployment")["spec"]["template"]["spec"]["containers"][0][name]

@@ -37,6 +37,12 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 {{- end -}}
 
+{{/* What computes on GPUs alone needs the larger image with NVIDIA's libraries. */}}
+{{- define "unmask.replicaImage" -}}
+{{- $cuda := and (eq .Values.replicas.device "cuda") (not .Values.image.tag) (not .Values.image.digest) -}}
+{{ include "unmask.image" . }}{{ if $cuda }}-cuda{{ end }}
+{{- end -}}
+
 {{- define "unmask.serviceAccount" -}}
 {{- ternary (.Values.serviceAccount.name | default (include "unmask.fullname" .)) (.Values.serviceAccount.name | default "default") .Values.serviceAccount.create -}}
 {{- end -}}

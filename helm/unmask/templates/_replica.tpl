@@ -21,7 +21,7 @@ runtimeClassName: {{ . }}
 {{- include "unmask.initContainers" .root }}
 containers:
   - name: replica
-    image: {{ include "unmask.image" .root }}
+    image: {{ include "unmask.replicaImage" .root }}
     imagePullPolicy: {{ .root.Values.image.pullPolicy }}
     args:
       {{- if eq .role "worker" }}
