@@ -1,7 +1,7 @@
 #include "text/tokenizer.h"
 
 #include <atomic>
-#include <chrono>
+#include <ctime>
 #include <random>
 #include <string>
 #include <thread>
@@ -160,14 +160,14 @@ TEST_F(TokenizerTest, LongTextsTakeBoundedTime) {
   const size_t size = 2'000'000;
   std::string mixed;
   while (mixed.size() < size) mixed += RandomText();
-  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();  // Of this process alone: other work on the machine is not the tokenizer's.
   for (const std::string& text : {std::string(size, 'a'), std::string(size, ' ') + "x", std::string(size, '\n'),
                                   std::string(size, '.') + "x", std::string(size, '\t') + "\r", mixed}) {
     const std::vector<int32_t> ids = Encode(text);
     const std::string once = Decode(ids);
     EXPECT_TRUE(once == text || text == mixed);  // The mixed text is not composed.
   }
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60) * Patience());
+  EXPECT_LT((std::clock() - start) / CLOCKS_PER_SEC, 60 * Patience());
 }
 
 // However long the run, its last space goes to the word: the regular expression's engine must not give up half-way.
