@@ -103,7 +103,7 @@ current-context: c
                   for flag in ("--config", stage)]
         self.start("kwok", "kwok", *stages, "--kubeconfig", self.config("kwok"), "--manage-all-nodes=false",
                    "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake", "--cidr=10.200.0.0/16", f"--node-ip={ADDRESS}",
-                   "--server-address=127.0.0.1:10247")
+                   "--server-address=127.0.0.1:10247", "--node-lease-duration-seconds=40")
         for node in nodes:
             capacity = {"cpu": "32", "memory": "256Gi", "ephemeral-storage": "1Ti", "pods": "110"}
             if node.get("gpus"):
