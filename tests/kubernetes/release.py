@@ -149,6 +149,9 @@ class ReleaseTest(unittest.TestCase):
         cls.release = Release(cls.__name__.removesuffix("Test").lower(), *cls.settings, replicas=cls.replicas)
         cls.calm = {seed: generate(cls.release.server, seed) for seed in cls.calm_seeds}
         assert len({str(answer["token_ids"]) for answer in cls.calm.values()}) == len(cls.calm), "seeds are not heard"
+        restarts = {name: [c["restartCount"] for c in pod["status"]["containerStatuses"]]
+                    for component in ("coordinator", "replica") for name, pod in cls.release.pods(component).items()}
+        assert all(counts == [0] for counts in restarts.values()), restarts  # Probes have waited for slow starts.
 
     @classmethod
     def tearDownClass(cls):
