@@ -20,6 +20,9 @@ namespace {
 // What a worker accepts of a config.json. Twice as long is still an int32_t, which blocks' ends rely on.
 constexpr int32_t kMaxSequenceLength = 1 << 24;
 
+// Of a sequence that no replica can take in time: a refusal is to come at once, however many replicas there are.
+constexpr size_t kMostRefusals = 4;
+
 // A request that killed this many replicas while it was alone on them is to blame.
 constexpr int kConvictingDeaths = 3;
 
@@ -256,13 +259,15 @@ uint64_t Fleet::NextSequenceId() {
   return ++last_sequence_;
 }
 
-// The ready replica with the least work left, of the sequence's numerics if it has any.
-std::shared_ptr<Replica> Fleet::Choose(const Sequence& sequence) const {
+// The ready replica with the least work left, of the sequence's numerics if it has any; none of those that refused it.
+std::shared_ptr<Replica> Fleet::Choose(const Sequence& sequence,
+                                       absl::Span<const std::shared_ptr<Replica>> refused) const {
   std::shared_ptr<Replica> best;
   int64_t least = 0;
   for (const auto& [name, member] : members_) {
     if (member.status.state() != v1::REPLICA_STATE_READY) continue;
     if (!sequence.numerics.empty() && member.replica->numerics() != sequence.numerics) continue;
+    if (std::find(refused.begin(), refused.end(), member.replica) != refused.end()) continue;
     const int64_t work = member.replica->work_left();
     if (!best || work < least) {
       best = member.replica;
@@ -275,11 +280,15 @@ std::shared_ptr<Replica> Fleet::Choose(const Sequence& sequence) const {
 absl::Status Fleet::Place(std::unique_ptr<Sequence> sequence, bool newcomer) {
   const std::shared_ptr<SequenceSink> sink = sequence->sink;
   const uint64_t id = sequence->id();
+  // One that is slow, or behind a bad network, may have the least work and yet not be in time where another is.
+  std::vector<std::shared_ptr<Replica>> refused;
+  absl::Status refusal;
   while (!(sink && sink->Abandoned())) {
     std::shared_ptr<Replica> replica;
     {
       MutexLock lock(&mutex_);
-      replica = Choose(*sequence);
+      replica = Choose(*sequence, refused);
+      if (refused.size() == kMostRefusals || (!replica && !refused.empty())) return refusal;
       if (!replica) {
         if (newcomer && positions_waiting_ + sequence->KvPositions() > options_.queue.positions) {
           return ServiceError(absl::StatusCode::kResourceExhausted, kOverloaded, "the service is overloaded", {},
@@ -292,6 +301,11 @@ absl::Status Fleet::Place(std::unique_ptr<Sequence> sequence, bool newcomer) {
     }
     const absl::Status admitted = replica->Admit(sequence, newcomer ? &options_.queue : nullptr);
     if (absl::IsUnavailable(admitted)) continue;  // It died just now: choose again.
+    if (absl::IsResourceExhausted(admitted)) {
+      refusal.Update(admitted);  // The first: of the one with the least work.
+      refused.push_back(replica);
+      continue;
+    }
     // A Cancel that came while the sequence was nowhere has not found it.
     if (admitted.ok() && sink && sink->Abandoned()) replica->Cancel(id);
     return admitted;

@@ -17,6 +17,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "base/mutex.h"
 #include "coordinator/denoising_sequence.h"
 #include "coordinator/fleet_observer.h"
@@ -102,7 +103,9 @@ class Fleet {
   absl::Status Check(const internal::v1::ReplicaDescription& description) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Member* Find(uint64_t epoch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   const Member* Find(uint64_t epoch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  std::shared_ptr<Replica> Choose(const Sequence& sequence) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::shared_ptr<Replica> Choose(const Sequence& sequence,
+                                  absl::Span<const std::shared_ptr<Replica>> refused = {}) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Admits it to the best replica or lets it wait. newcomer: it may be refused.
   absl::Status Place(std::unique_ptr<Sequence> sequence, bool newcomer = false);
   std::shared_ptr<Replica> Get(uint64_t epoch) const;  // Null: no such connection, or not ready.

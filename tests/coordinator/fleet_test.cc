@@ -61,7 +61,8 @@ struct Connected {
 
 class FleetTest : public ::testing::Test {
  protected:
-  Connected Connect(const std::string& name, const std::string& numerics = "n1", int ranks = 1) {
+  Connected Connect(const std::string& name, const std::string& numerics = "n1", int ranks = 1,
+                    int kv_positions = 1000) {
     Connected connected;
     auto description = DescribeReplica(name, ranks);
     description.set_restarts(life_);
@@ -70,7 +71,7 @@ class FleetTest : public ::testing::Test {
     connected.epoch = *epoch;
     ReplicaReady ready;
     ready.set_numerics(numerics);
-    ready.set_kv_positions(1000);
+    ready.set_kv_positions(kv_positions);
     ready.set_max_rows(1000);
     auto inbox = connected.inbox;
     const auto replica =
@@ -216,6 +217,16 @@ TEST_F(FleetTest, ANeighbourOfPoisonIsClearedByAStepOfItsOwn) {
   a.Run();
   EXPECT_TRUE(first->done.at(0).ok());
   EXPECT_TRUE(second->done.at(0).ok());
+}
+
+TEST_F(FleetTest, WhatOneReplicaRefusesAnotherMayTake) {
+  Connected small = Connect("a", "n1", 1, /*kv_positions=*/10);
+  Connected large = Connect("b");
+  auto sink = Submit();  // To the one with the least work, of equals the first.
+  EXPECT_THAT(*small.inbox, IsEmpty());
+  large.Run();
+  ASSERT_EQ(sink->done.size(), 1);
+  EXPECT_TRUE(sink->done[0].ok());
 }
 
 TEST_F(FleetTest, ACancelledSequenceIsGoneWhereverItIs) {

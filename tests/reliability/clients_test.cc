@@ -65,9 +65,8 @@ TEST(ClientsTest, ARequestIsAnsweredTheSameAloneAndAmongAllOthers) {
     std::vector<Answer> together(order.size());
     std::vector<std::thread> clients;
     for (const int n : order) {
-      clients.emplace_back([&, n] {
-        together[n] = Generate(service, MixedRequest(n % requests), seconds(ByForm(120, 600)));
-      });
+      clients.emplace_back(
+          [&, n] { together[n] = Generate(service, MixedRequest(n % requests), seconds(ByForm(120, 600))); });
     }
     for (std::thread& client : clients) client.join();
     for (size_t n = 0; n < together.size(); ++n) {

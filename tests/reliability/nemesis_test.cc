@@ -80,10 +80,11 @@ TEST(NemesisTest, NoFaultCostsARequestOrABit) {
   }
   EXPECT_TRUE(service.WaitForReady(2));
   const Load::Report report = load.Stop();
-  printf("%ld s: %d kills, %d double kills, %d freezes, %d hangs, %d vanished clients; %d requests, %d replays, "
-         "%d taken for poison\n",
-         static_cast<long>(time.count()), done[kKill], done[kKillTwo], done[kFreeze], done[kHang], done[kVanish],
-         report.answered, report.replays, report.convicted);
+  printf(
+      "%ld s: %d kills, %d double kills, %d freezes, %d hangs, %d vanished clients; %d requests, %d replays, "
+      "%d taken for poison\n",
+      static_cast<long>(time.count()), done[kKill], done[kKillTwo], done[kFreeze], done[kHang], done[kVanish],
+      report.answered, report.replays, report.convicted);
   EXPECT_THAT(report.wrong, IsEmpty());
   // On a starved machine half an hour with 760 kills had one: a step that takes long is hit often.
   EXPECT_LE(report.convicted, (done[kKill] + done[kKillTwo]) / 500);

@@ -182,8 +182,8 @@ TEST(OverloadTest, FiveTimesTheCapacityIsRefusedAtOnceOrServedInTime) {
   }));
 }
 
-// What interactive requests meet beside batch work. The promised bound, twice the p99, is tests/coordinator/load_test.cc's
-// too, for the same reason.
+// What interactive requests meet beside batch work. The promised bound, twice the p99, is
+// tests/coordinator/load_test.cc's too, for the same reason.
 class BesideBatchWorkTest : public ::testing::Test {
  protected:
   std::vector<double> Trickle() {

@@ -1,6 +1,6 @@
 // F5: the network between coordinator and replica is cut, silently. Shorter than the lease, it is a pause; longer, and
-// the requests go on elsewhere or, once it is healed, on the same processes. Or it delays what it carries, or loses half
-// of it.
+// the requests go on elsewhere or, once it is healed, on the same processes. Or it delays what it carries, or loses
+// half of it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -81,6 +81,8 @@ TEST_F(PartitionTest, ACutLongerThanTheLeaseIsALossThatTheSameProcessesComeBackF
     network_->Plug("a", Network::kFront);
     ASSERT_TRUE(WaitForNextLife(*service_, "away", before.epoch(), seconds(90)));
     EXPECT_EQ(StatusOf(*service_, "away").ranks(0).pid(), before.ranks(0).pid()) << "it was started anew";
+    const int answered = load.answered();
+    EXPECT_TRUE(Eventually(seconds(60), [&] { return load.answered() > answered + 6; })) << "nobody gets on";
   }
   const Load::Report report = load.Stop();
   EXPECT_THAT(report.wrong, IsEmpty());

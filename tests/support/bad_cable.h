@@ -14,7 +14,7 @@
 namespace unmask::testing {
 
 struct BadWeather {
-  double loss = 0;                                             // The part of frames that vanish, each way.
+  double loss = 0;                                                 // The part of frames that vanish, each way.
   std::chrono::milliseconds delay = std::chrono::milliseconds(0);  // Of each frame, each way.
 };
 

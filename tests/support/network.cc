@@ -156,11 +156,9 @@ void Network::Plug(const std::string& host, Switch into) {
 std::vector<std::string> Network::Readdress(const std::string& host, Switch to, const std::string& from,
                                             const std::string& into) const {
   const std::string ip = "ip -n " + Namespace(host) + " ";
-  return {ip + "addr flush dev " + from,
-          ip + "link set " + from + " down",
+  return {ip + "addr flush dev " + from, ip + "link set " + from + " down",
           ip + "link set " + into + " address " + Hardware(host, to),
-          ip + "addr add " + Address(host, to) + "/24 dev " + into,
-          ip + "link set " + into + " up"};
+          ip + "addr add " + Address(host, to) + "/24 dev " + into, ip + "link set " + into + " up"};
 }
 
 const BadCable* Network::Worsen(const std::string& host, Switch to, BadWeather weather, uint32_t seed,
