@@ -1,19 +1,27 @@
 #!/usr/bin/env bash
 # Builds and runs the tests under a sanitizer: sanitize.sh asan|tsan [all] [CTEST-ARGUMENT...]. asan is AddressSanitizer with
 # UndefinedBehaviorSanitizer. Without `all` the tests of reliability are left out: they take long, and run what the end-to-end tests
-# run. What is suppressed, and why, is in tests/sanitizers.
+# run. `sanitize.sh asan|tsan only TEST...` builds and runs just these. What is suppressed, and why, is in tests/sanitizers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 supp=$PWD/tests/sanitizers
 case ${1:-} in
   asan) preset=$1 planted=overflow ;;
   tsan) preset=$1 planted=race ;;
-  *) echo "usage: sanitize.sh asan|tsan [all] [CTEST-ARGUMENT...]" >&2; exit 64 ;;
+  *) echo "usage: sanitize.sh asan|tsan [all] [CTEST-ARGUMENT...] | only TEST..." >&2; exit 64 ;;
 esac
 shift
-left_out='^(uninstrumented|reliability)$'
-if [ "${1:-}" = all ]; then left_out='^uninstrumented$'; shift; fi
-scripts/build.sh $preset
+chosen=(-LE '^(uninstrumented|reliability)$')
+targets=()
+case ${1:-} in
+  all) shift && chosen=(-LE '^uninstrumented$') ;;
+  only)
+    shift && targets=(planted_fault "$@")
+    chosen=(-R "^($(IFS='|' && echo "$*"))(@[0-9]+)?\$|^notices_")  # Once for each number of ranks.
+    set --
+    ;;
+esac
+scripts/build.sh $preset "${targets[@]}"
 
 # Reports are gathered in files: most processes of a test are children of its children, whose output and end nobody looks at.
 reports=$PWD/build/$preset/reports
@@ -30,12 +38,12 @@ export OMPI_MCA_mca_base_env_list=LSAN_OPTIONS=detect_leaks=0
 
 # The net holds: a fault of a process that nobody watches leaves a report.
 (build/$preset/tests/bin/planted_fault $planted >/dev/null 2>&1 &)
-for ((i = 0; i < 100; i++)); do compgen -G "$reports/*" >/dev/null && break; sleep 0.1; done
-grep -q planted.cc "$reports"/* || { echo "sanitize.sh: the planted $planted left no report in $reports" >&2; exit 1; }
+for ((i = 0; i < 600; i++)); do grep -qs planted.cc "$reports"/* && break; sleep 0.1; done
+grep -qs planted.cc "$reports"/* || { echo "sanitize.sh: the planted $planted left no report in $reports" >&2; exit 1; }
 rm "$reports"/*
 
 failed=0
-ctest --test-dir build/$preset --output-on-failure --no-tests=error -LE "$left_out" "$@" || failed=$?
+ctest --test-dir build/$preset --output-on-failure --no-tests=error "${chosen[@]}" "$@" || failed=$?
 for report in "$reports"/*; do
   grep -qsE 'SUMMARY|ERROR|runtime error' "$report" || continue  # The rest are warnings of an allocation that failed.
   failed=1
