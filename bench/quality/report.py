@@ -29,6 +29,11 @@ def table(head, rows):
     return "\n".join(lines) + "\n"
 
 
+def asked(results):
+    """What a section of {task: {setting: measured}} says of its size."""
+    return f"{next(iter(next(iter(results.values())).values()))['problems']} problems a task."
+
+
 def grid(results, settings=None):
     """Tasks down, settings across: the share that is right, and forward passes an answer."""
     settings = settings or list(next(iter(results.values())))
@@ -43,8 +48,8 @@ def steps_section(r, images):
     (images / "quality_steps.svg").write_text(chart("Accuracy by tokens revealed a step", series, "tokens revealed in each step", "right",
                                                     list(enumerate(labels)), 1.0))
     rows = [[task, *(f"{percent(x['right'])} ({x['passes']:.0f})" for x in row.values())] for task, row in r["steps"].items()]
-    return "## Steps\n\nThe whole answer is one block. In brackets: forward passes an answer; the service stops when the text up to its " \
-           "end is decided.\n\n![Accuracy by tokens revealed a step](images/quality_steps.svg)\n\n" \
+    return f"## Steps\n\n{asked(r['steps'])} The whole answer is one block. In brackets: forward passes an answer; the service stops " \
+           "when the text up to its end is decided.\n\n![Accuracy by tokens revealed a step](images/quality_steps.svg)\n\n" \
            + table(["tokens a step", *each[:-1], "all at once"], rows)
 
 
@@ -55,7 +60,8 @@ def strategies_section(r):
     rows = [[f"`{name}`" if "," not in name else f"`{name.split(',')[0]}`,{name.split(',')[1]}",
              *(f"{percent(short[task][name]['right'])} ({short[task][name]['passes']:.1f}, {short[task][name]['tokens_per_pass']:.1f})"
                for task in short)] for name in names]
-    return "## Strategies\n\nBlocks of 32. In brackets: forward passes an answer, tokens a forward pass (up to and with the first EOS).\n\n" \
+    return f"## Strategies\n\n{asked(short)} Blocks of 32. In brackets: forward passes an answer, tokens a forward pass (up to and " \
+           "with the first EOS).\n\n" \
            + table(head, rows)
 
 
@@ -217,11 +223,12 @@ what it found stands in the [model card](../models/demo/README.md#checked).
     parts.append(steps_section(r, images))
     parts.append(strategies_section(r))
     parts.append(shape_section(r))
-    parts.append("## Block length\n\n`gen_length`/`block_length`, one token a step; in brackets forward passes an answer.\n\n" + grid(r["blocks"]))
-    parts.append("## K/V policies and guidance\n\nBlocks of 16; in brackets forward passes (guidance computes two branches in each).\n\n"
-                 + grid(r["policies"]))
+    parts.append(f"## Block length\n\n{asked(r['blocks'])} `gen_length`/`block_length`, one token a step; in brackets forward passes an "
+                 "answer.\n\n" + grid(r["blocks"]))
+    parts.append(f"## K/V policies and guidance\n\n{asked(r['policies'])} Blocks of 16; in brackets forward passes (guidance computes two "
+                 "branches in each).\n\n" + grid(r["policies"]))
     rows = [[name, percent(x["ended"]), percent(x["right"])] for name, x in r["ends"].items()]
-    parts.append("## Early ends\n\nReversing, `gen_length` 32: the share of EOS and EOT among the first quarter of reveals.\n\n"
+    parts.append(f"## Early ends\n\n{g} problems. Reversing, `gen_length` 32: the share of EOS and EOT among the first quarter of reveals.\n\n"
                  + table(["", "EOS and EOT", "right"], rows))
     shares = list(next(iter(r["infilling"].values())))
     rows = [[name, *(percent(row[s]) for s in shares)] for name, row in r["infilling"].items()]
