@@ -43,17 +43,22 @@ class Twin:
         with torch.inference_mode():
             return self.network(ids, flat)
 
-    def answers(self, asked, most):
-        """The likeliest next token, one after another, until an end or `most` tokens."""
+    def answers(self, asked, most, drafts):
+        """The likeliest next token, one after another, until an end or `most` tokens. What a draft has right of it costs one pass."""
         rows = [self.prompt(each) for each in asked]
-        starts, going = [len(row) for row in rows], list(range(len(rows)))
-        for _ in range(most):
+        starts = [len(row) for row in rows]
+        drafts = [(self.tokenizer.encode(draft) + [self.tokenizer.eot])[:most] for draft in drafts]
+        likeliest = self.logits([row + draft for row, draft in zip(rows, drafts)],
+                                [range(start - 1, start - 1 + len(draft)) for start, draft in zip(starts, drafts)]).argmax(-1)
+        for row, draft, own in zip(rows, drafts, likeliest.split([len(draft) for draft in drafts])):
+            agreed = next((i for i, (a, b) in enumerate(zip(draft, own.tolist())) if a != b), len(draft) - 1)
+            row += own[:agreed + 1].tolist()
+        ends = (self.tokenizer.eos, self.tokenizer.eot)
+        going = list(range(len(rows)))
+        while going := [i for i in going if rows[i][-1] not in ends and len(rows[i]) - starts[i] < most]:
             chosen = self.logits([rows[i] for i in going], [[len(rows[i]) - 1] for i in going]).argmax(-1).tolist()
             for i, token in zip(going, chosen):
                 rows[i].append(token)
-            going = [i for i in going if rows[i][-1] not in (self.tokenizer.eos, self.tokenizer.eot)]
-            if not going:
-                break
         return [self.tokenizer.decode(row[start:]) for row, start in zip(rows, starts)]
 
     def bits(self, pairs):
@@ -69,7 +74,7 @@ class Twin:
 def measure(twin, problems, grid):
     def accuracy(task):
         examples = questions.draw(task, problems)
-        answers = twin.answers([example.messages for example in examples], questions.gen_length(task))
+        answers = twin.answers([e.messages for e in examples], questions.gen_length(task), [e.answer for e in examples])
         return {"right": sum(questions.right(task, e, a) for e, a in zip(examples, answers)) / len(examples), "problems": len(examples)}
 
     def likelihood(pairs):
@@ -78,7 +83,7 @@ def measure(twin, problems, grid):
         return {"bits": sum(bits for bits, _ in scores) / tokens, "tokens": tokens, "texts": len(scores)}
 
     shots = questions.few_shot(problems)
-    answers = twin.answers([prompt for prompt, _ in shots], 8)
+    answers = twin.answers([prompt for prompt, _ in shots], 8, [" " + answer + "\n" for _, answer in shots])
     return {"settings": {"problems": problems, "grid": grid},
             "tasks": {task: accuracy(task) for task in {**questions.TASKS, **questions.FOLLOW_UPS}},
             "few_shot": sum(questions.few_shot_right(answer, text) for (_, answer), text in zip(shots, answers)) / len(shots),

@@ -41,7 +41,9 @@ class TwinTest(unittest.TestCase):
 
     def test_decoding_in_company_is_what_one_forward_pass_over_the_whole_answer_finds_likeliest(self):
         most = 12
-        for question, answer in zip(QUESTIONS, self.twin.answers(QUESTIONS, most)):
+        answers = self.twin.answers(QUESTIONS, most, ["", "sun, cat", "dogs"])
+        self.assertEqual(self.twin.answers(QUESTIONS, most, answers), answers)  # Drafts that are right change nothing either.
+        for question, answer in zip(QUESTIONS, answers):
             prompt, ids = self.twin.prompt(question), []
             while len(ids) < most and (not ids or ids[-1] not in (TOKENIZER.eos, TOKENIZER.eot)):
                 ids.append(self.everywhere(self.twin.network, prompt + ids)[-1].argmax().item())
@@ -52,7 +54,7 @@ class TwinTest(unittest.TestCase):
     def test_an_end_ends_an_answer_and_is_no_part_of_it(self):
         chosen = iter([TOKENIZER.encode("a")[0], TOKENIZER.eot])
         self.twin.logits = lambda rows, wanted: F.one_hot(torch.tensor([next(chosen)]), TOKENIZER.size)
-        self.assertEqual(self.twin.answers(QUESTIONS[:1], 5), ["a"])
+        self.assertEqual(self.twin.answers(QUESTIONS[:1], 5, [""]), ["a"])
 
     def test_bits_are_those_of_each_token_after_all_before_it(self):
         pairs = [(QUESTIONS[0], "cat, sun"), ("", "A bird sings by the sea\n鸟"), (QUESTIONS[1], "1, 2, 3")]
@@ -79,7 +81,7 @@ class TwinTest(unittest.TestCase):
     def test_the_twin_that_ships_knows_the_papers_cases_by_heart(self):
         twin = Twin(checkpoint.network(ROOT / "models" / "twin"), TOKENIZER)
         examples = [papers.conversation(case, 0) for case in papers.CASES]
-        self.assertEqual(twin.answers([e.messages for e in examples], 64), [e.answer for e in examples])
+        self.assertEqual(twin.answers([e.messages for e in examples], 64, [""] * len(examples)), [e.answer for e in examples])
 
 
 if __name__ == "__main__":
