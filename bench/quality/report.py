@@ -93,17 +93,26 @@ def interval(share, count):
     return f"{100 * max(0, centre - half):.0f} to {100 * min(1, centre + half):.0f} %"
 
 
+def trained(name):
+    """What the last line of a training's record says: million tokens, hours."""
+    last = list(csv.DictReader(open(ROOT / "models" / name / "loss.csv")))[-1]
+    return int(last["tokens"]) / 1e6, int(last["seconds"]) / 3600
+
+
+MODEL, TWIN = (f"the {name}, {trained(folder)[0]:.1f} M tokens" for name, folder in (("model", "demo"), ("twin", "twin")))
+
+
 def tasks_section(r, twin):
     rows = [[task, percent(x["right"]), interval(x["right"], x["problems"]), percent(twin["tasks"][task]["right"]), x["problems"],
              x["options"]["gen_length"], f"{x['passes']:.0f}"]
             for task, x in {**r["tasks"], **r["follow_ups"]}.items()]
-    return table(["task", "the model", "95 % interval", "the twin", "problems", "gen_length", "forward passes"], rows)
+    return table(["task", MODEL, "95 % interval", TWIN, "problems", "gen_length", "forward passes"], rows)
 
 
 def reversal_section(r, twin):
     rows = [[name, percent(r["tasks"][task]["right"]), percent(r["lines_infilled"][side]), percent(twin["tasks"][task]["right"])]
             for name, (task, side) in LINES.items()]
-    return table(["", "the model, asked", "the model, as a gap", "the twin, asked"], rows)
+    return table(["", MODEL + ": asked", "as a gap", TWIN + ": asked"], rows)
 
 
 def aims_section(r, twin):
@@ -120,12 +129,14 @@ def aims_section(r, twin):
             for task, aim in AIMS.items()]
     (ours, lag), (its, twin_lag) = lines(r["tasks"]), lines(twin["tasks"])
     rows.append(["poem lines: the one before at most 5 points behind the one after", ours, verdict(lag <= 0.05)])
-    rows.append(["the twin falls behind there", its, verdict(twin_lag > 0.05)])
+    rows.append([f"{TWIN}, falls behind there", its, verdict(twin_lag > 0.05)])
     steps = [[x["right"] for x in row.values()] for row in r["steps"].values()]
     first, last = (sum(row[i] for row in steps) / len(steps) for i in (0, -1))
     rows.append(["accuracy falls as steps fall", f"{percent(first)} with one token a step, {percent(last)} with all in one", verdict(last < first)])
-    low, random = mean("LOW_CONFIDENCE, 1 a step"), mean("RANDOM, 1 a step")
-    rows.append(["low-confidence remasking beats random", f"{percent(low)} against {percent(random)}", verdict(low > random)])
+    for each in (1, 4):
+        low, random = (mean(f"{name}, {each} a step") for name in ("LOW_CONFIDENCE", "RANDOM"))
+        rows.append([f"low-confidence remasking beats random, at {each} a step", f"{percent(low)} against {percent(random)}", verdict(low > random)])
+    low = mean("LOW_CONFIDENCE, 1 a step")
     for name in (n for n in next(iter(r["strategies"].values())) if "," not in n):
         right, share = mean(name), mean(name, "passes") / mean("LOW_CONFIDENCE, 1 a step", "passes")
         rows.append([f"`{name.split()[0]}` within 1 point of one token a step at half of its forward passes",
@@ -158,13 +169,9 @@ def losses(path, width=4e6):
     return {task: {span: sum(each) / len(each) for span, each in spans.items()} for task, spans in found.items()}
 
 
-def run_of(name):
-    last = list(csv.DictReader(open(ROOT / "models" / name / "loss.csv")))[-1]
-    return f"{int(last['tokens']) / 1e6:.1f} million tokens in {int(last['seconds']) / 3600:.1f} hours"
-
-
 def training_section(images):
     ours, its = (ROOT / "models" / name / "loss.csv" for name in ("demo", "twin"))
+    (tokens, hours), (twin_tokens, twin_hours) = trained("demo"), trained("twin")
     (images / "quality_loss.svg").write_text(plot(ours))
     (images / "quality_loss_twin.svg").write_text(plot(its, "Loss by task, the autoregressive twin", "cross-entropy of next tokens, nats"))
     by_task = losses(ours)
@@ -173,8 +180,8 @@ def training_section(images):
             for task in ("problems", "problems2", "sorting", "sorting2", "reversing", "reversing2")]
     return f"""## The training runs
 
-The model saw {run_of("demo")} ([card](../models/demo/README.md)), always beside other programs; only the last 11.5 million were of the
-data as they are now. The twin saw {run_of("twin")}, all of them of these data ([card](../models/twin/README.md)).
+The model saw {tokens:.1f} million tokens in {hours:.1f} hours ([card](../models/demo/README.md)); only the last 11.5 million were of the data as they are
+now. The twin saw {twin_tokens:.1f} million in {twin_hours:.1f} hours, all of them of these data ([card](../models/twin/README.md)). Both always ran beside other programs.
 
 ![Loss by task](images/quality_loss.svg)
 
@@ -190,15 +197,15 @@ def report(out, docs):
     out, docs = pathlib.Path(out), pathlib.Path(docs)
     r, twin = (json.loads((out / name).read_text()) for name in ("results.json", "twin.json"))
     images = docs / "images"
-    n, g = r["settings"]["problems"], r["settings"]["grid"]
+    n, g, t = r["settings"]["problems"], r["settings"]["grid"], twin["settings"]
     parts = [f"""# Quality
 
 What the embedded model ([models/demo](../models/demo)) can do, and what each option of a request does to it. Its every figure comes
 through a running service, over gRPC, on problems that training never saw; temperature 0. {n} problems a task in the first table, {g} in
-the others: differences of less than {100 * 1 / math.sqrt(g):.0f} points in those are noise. Beside it stands its autoregressive twin
+the others but where they say so: differences of less than {100 * 1 / math.sqrt(g):.0f} points in those are noise. Beside it stands its autoregressive twin
 ([models/twin](../models/twin)): as large, of the same generator of data, but causal, one next token after another, and trained on other
 numbers of tokens ([the training runs](#the-training-runs)). No service serves it: its training program's own code computes it
-([twin.py](../bench/quality/twin.py)), greedily, on the same problems.
+([twin.py](../bench/quality/twin.py)), greedily, on {"the same problems" if t["problems"] == n else f"the first {t['problems']} of a task's same problems"}.
 
 `make quality` measures all of it again and writes this page (`QUALITY_PROBLEMS=100 QUALITY_GRID=24` is quicker).
 
@@ -238,9 +245,9 @@ what it found stands in the [model card](../models/demo/README.md#checked).
             for name, x in r["likelihood"].items()]
     parts.append("## Likelihood\n\nBits a token. Of the model by `Score` (128 samples a text; ± its standard error): an upper bound in expectation, "
                  "and the one that training lowers. Of the twin exactly, next token by next token. Sentences alone, answers after their question, "
-                 "each without what ends it.\n\n" + table(["", "the model, at most", "the twin", "texts", "tokens"], rows))
+                 "each without what ends it.\n\n" + table(["", MODEL + ": at most", TWIN, "texts", "tokens"], rows))
     parts.append(f"## Few-shot\n\nFour pairs of a relation (`cat -> cats`, `cat -> Katze`, …) and a fifth word, as plain text. Pre-training "
-                 f"has such lines, no conversation has: the model {percent(r['few_shot'])} right, the twin {percent(twin['few_shot'])}.\n")
+                 f"has such lines, no conversation has: {MODEL}, {percent(r['few_shot'])} right; {TWIN}, {percent(twin['few_shot'])}.\n")
     parts.append(papers_section(r))
     (docs / "quality.md").write_text("\n".join(parts))
 
