@@ -202,10 +202,10 @@ def report(out, docs):
 
 What the embedded model ([models/demo](../models/demo)) can do, and what each option of a request does to it. Its every figure comes
 through a running service, over gRPC, on problems that training never saw; temperature 0. {n} problems a task in the first table, {g} in
-the others but where they say so: differences of less than {100 * 1 / math.sqrt(g):.0f} points in those are noise. Beside it stands its autoregressive twin
+the others: differences of less than {100 * 1 / math.sqrt(g):.0f} points in those are noise. Beside it stands its autoregressive twin
 ([models/twin](../models/twin)): as large, of the same generator of data, but causal, one next token after another, and trained on other
 numbers of tokens ([the training runs](#the-training-runs)). No service serves it: its training program's own code computes it
-([twin.py](../bench/quality/twin.py)), greedily, on {"the same problems" if t["problems"] == n else f"the first {t['problems']} of a task's same problems"}.
+([twin.py](../bench/quality/twin.py)), greedily, on {"the same problems" if t["problems"] == n else f"the first {t['problems']} of a task's same problems (likelihood: {t['grid']} texts)"}.
 
 `make quality` measures all of it again and writes this page (`QUALITY_PROBLEMS=100 QUALITY_GRID=24` is quicker).
 
