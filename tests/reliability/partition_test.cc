@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <memory>
 #include <string>
 #include <thread>
 
@@ -40,6 +41,20 @@ class PartitionTest : public testing::HostsTest {
   bool Busy(const std::string& replica) {
     return Eventually(seconds(60), [&] { return StatusOf(*service_, replica).running() > 0; });
   }
+  // A replica on b, which answers in peace first, one on a, and requests for both.
+  void LoadTwo() {
+    near_ = ReplicaOn("b", "near");
+    ASSERT_TRUE(service_->WaitForReady(1));
+    load_ = std::make_unique<Load>(service_.get(), testing::kKinds);
+    away_ = ReplicaOn("a", "away");
+    ASSERT_TRUE(service_->WaitForReady(2));
+    load_->Start(6);
+    ASSERT_TRUE(Busy("away"));
+  }
+
+  std::unique_ptr<testing::Process> near_;
+  std::unique_ptr<testing::Process> away_;
+  std::unique_ptr<Load> load_;
 };
 
 TEST_F(PartitionTest, ACutShorterThanTheLeaseIsAPause) {
@@ -97,13 +112,8 @@ TEST_F(PartitionTest, ACutLongerThanTheLeaseIsALossThatTheSameProcessesComeBackF
 }
 
 TEST_F(PartitionTest, MeanwhileRequestsGoOnElsewhere) {
-  const auto near = ReplicaOn("b", "near");
-  ASSERT_TRUE(service_->WaitForReady(1));
-  Load load(service_.get(), testing::kKinds);
-  const auto away = ReplicaOn("a", "away");
-  ASSERT_TRUE(service_->WaitForReady(2));
-  load.Start(6);
-  ASSERT_TRUE(Busy("away"));
+  ASSERT_NO_FATAL_FAILURE(LoadTwo());
+  Load& load = *load_;
   const uint64_t epoch = StatusOf(*service_, "away").epoch();
   network_->Unplug("a", Network::kFront);
   ASSERT_TRUE(
@@ -146,13 +156,8 @@ TEST_F(PartitionTest, ADelayedReplicaIsSlowAndLosesNothing) {
 // Half of all frames vanish: connections stall, break and come back. Requests that such a replica had go on elsewhere
 // or on it, and none is blamed for it.
 TEST_F(PartitionTest, AReplicaBehindALossyNetworkCostsNoRequest) {
-  const auto near = ReplicaOn("b", "near");
-  ASSERT_TRUE(service_->WaitForReady(1));
-  Load load(service_.get(), testing::kKinds);
-  const auto away = ReplicaOn("a", "away");
-  ASSERT_TRUE(service_->WaitForReady(2));
-  load.Start(6);
-  ASSERT_TRUE(Busy("away"));
+  ASSERT_NO_FATAL_FAILURE(LoadTwo());
+  Load& load = *load_;
   std::string why;
   const BadCable* cable = network_->Worsen("a", Network::kFront, {.loss = 0.5}, testing::Seed(), &why);
   ASSERT_NE(cable, nullptr) << why;

@@ -119,14 +119,16 @@ Network::~Network() {
   RemoveNamespaces(prefix_);
 }
 
+std::string Network::Number(const std::string& host) const {
+  return std::to_string(std::find(hosts_.begin(), hosts_.end(), host) - hosts_.begin() + 1);
+}
+
 std::string Network::Address(const std::string& host, Switch on) const {
-  const auto at = std::find(hosts_.begin(), hosts_.end(), host) - hosts_.begin();
-  return (on == kFront ? "10.77.0." : "10.78.0.") + std::to_string(at + 1);
+  return (on == kFront ? "10.77.0." : "10.78.0.") + Number(host);
 }
 
 std::string Network::Hardware(const std::string& host, Switch on) const {
-  const auto at = std::find(hosts_.begin(), hosts_.end(), host) - hosts_.begin();
-  return "02:00:00:00:0" + std::to_string(on) + ":0" + std::to_string(at + 1);
+  return "02:00:00:00:0" + std::to_string(on) + ":0" + Number(host);
 }
 
 std::vector<std::string> Network::On(const std::string& host, const std::vector<std::string>& command) const {

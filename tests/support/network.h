@@ -48,6 +48,7 @@ class Network {
 
  private:
   Network() = default;
+  std::string Number(const std::string& host) const;               // From 1 on.
   std::string Hardware(const std::string& host, Switch on) const;  // The address of its device.
   std::string Namespace(const std::string& host) const { return prefix_ + host; }
   // Moves the host's addresses from one of its devices to another.
