@@ -1,5 +1,6 @@
 #include "bench/replica.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 #include <vector>
@@ -15,7 +16,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int64_t kSlots = 4;  // Sequences of full length whose K/V fits.
+constexpr int kPrompt = 64, kGen = 64;
 
 absl::StatusOr<BackendOptions> ToOptions(const std::string& dtype, int threads) {
   if (dtype == "fp32") return BackendOptions{.compute_dtype = DType::kF32, .threads = threads};
@@ -47,10 +48,10 @@ absl::Status Replica::Load(const std::string& folder, const std::string& dtype, 
   backend_ = MakeProfilingBackend(std::move(backend), &profile_);
   UNMASK_ASSIGN_OR_RETURN(weights_, LoadWeights(*checkpoint, config_, shard_, backend_.get(), ranks_,
                                                 [](int64_t, int64_t) { return absl::OkStatus(); }));
-  const int32_t rows = 2 * config_.max_sequence_length;
+  const int32_t rows = std::max(2 * config_.max_sequence_length, kMostCompany * (kPrompt + kGen));
   UNMASK_ASSIGN_OR_RETURN(model_, Model::Make(config_, shard_, weights_, rows, backend_.get(), ranks_));
   kv_ = std::make_unique<KvCache>(backend_.get(), config_.layers, shard_.kv_heads.size() * config_.head_dim(),
-                                  kSlots * config_.max_sequence_length);
+                                  kMostCompany * config_.max_sequence_length);
   const StepLimits limits = {config_.embedding_size, config_.max_sequence_length, rows};
   engine_ = std::make_unique<Engine>(limits, model_.get(), kv_.get(), backend_.get(), ranks_);
 
@@ -65,10 +66,12 @@ absl::Status Replica::Load(const std::string& folder, const std::string& dtype, 
   return absl::OkStatus();
 }
 
-absl::Status Replica::Begin(SequenceSpec spec) {
+void Replica::Begin(const SequenceSpec& spec, int company) {
   kv_->Clear();
-  sequence_ = std::make_unique<DenoisingSequence>(++last_id_, std::move(spec));
-  return absl::OkStatus();
+  sequences_.clear();
+  while (static_cast<int>(sequences_.size()) < company) {
+    sequences_.push_back(std::make_unique<DenoisingSequence>(++last_id_, spec));
+  }
 }
 
 absl::StatusOr<Replica::StepTime> Replica::Step() {
@@ -76,14 +79,16 @@ absl::StatusOr<Replica::StepTime> Replica::Step() {
   profile_.Clear();
   const Clock::time_point begin = Clock::now();
   internal::v1::Step step;
-  *step.add_windows() = sequence_->PlanWindow();
+  for (const auto& sequence : sequences_) *step.add_windows() = sequence->PlanWindow();
   UNMASK_ASSIGN_OR_RETURN(const auto result, engine_->Run(step));
   if (!result.error().empty()) return absl::InternalError(result.error());
-  UNMASK_RETURN_IF_ERROR(sequence_->Advance(result.candidates(0)).status());
+  for (size_t i = 0; i < sequences_.size(); ++i) {
+    UNMASK_RETURN_IF_ERROR(sequences_[i]->Advance(result.candidates(i)).status());
+  }
   StepTime time;
   time.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   time.profile = profile_;
-  time.sampled = step.windows(0).sample_size();
+  for (const auto& window : step.windows()) time.sampled += window.sample_size();
   return time;
 }
 
@@ -109,7 +114,6 @@ absl::StatusOr<std::vector<float>> Replica::Logits() {
 }
 
 SequenceSpec BenchSpec(const std::shared_ptr<const ServedModel>& model, v1::Cache cache) {
-  constexpr int kPrompt = 64, kGen = 64;
   SequenceSpec spec;
   spec.model = model;
   v1::GenerationOptions options;
@@ -119,7 +123,8 @@ SequenceSpec BenchSpec(const std::shared_ptr<const ServedModel>& model, v1::Cach
   options.set_cache(cache);
   options.set_reference_parity(true);  // Every step is run: nothing ends early.
   spec.options = ResolveOptions(options, *model, kPrompt, /*drawn_seed=*/1).value();
-  for (int i = 0; i < kPrompt; ++i) spec.canvas.push_back(1 + i * 37 % 16000);
+  const int plain = std::min(16000, model->shape.vocab_size() - 100);  // No special tokens.
+  for (int i = 0; i < kPrompt; ++i) spec.canvas.push_back(1 + i * 37 % plain);
   spec.prompt_length = kPrompt;
   spec.canvas.resize(kPrompt + kGen, model->mask());
   spec.output.set_canvas(true);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -22,16 +23,18 @@ class Replica {
   static absl::StatusOr<std::unique_ptr<Replica>> Open(const std::string& folder, const std::string& dtype, int threads,
                                                        Communicator* ranks);
 
-  // Starts a sequence, in place of the one before. Its tokens are decided alike on every rank.
-  absl::Status Begin(SequenceSpec spec);
-  const Sequence* sequence() const { return sequence_.get(); }
+  // Starts `company` <= kMostCompany sequences that share their steps, in place of those before. Their tokens are
+  // decided alike on every rank.
+  static constexpr int kMostCompany = 32;
+  void Begin(const SequenceSpec& spec, int company = 1);
+  const Sequence* sequence() const { return sequences_.empty() ? nullptr : sequences_[0].get(); }  // The first.
 
   struct StepTime {
-    double seconds = 0;  // The engine's and the sequence's, wall.
+    double seconds = 0;  // The engine's and the sequences', wall.
     Profile profile;     // Of this rank.
     int64_t sampled = 0;
   };
-  // Runs the sequence's next step; not when it is done.
+  // Runs the sequences' next step; not when they are done.
   absl::StatusOr<StepTime> Step();
 
   // One window, outside any sequence.
@@ -57,7 +60,7 @@ class Replica {
   std::unique_ptr<KvCache> kv_;
   std::unique_ptr<Engine> engine_;
   std::shared_ptr<ServedModel> served_;
-  std::unique_ptr<Sequence> sequence_;
+  std::vector<std::unique_ptr<Sequence>> sequences_;
   uint64_t last_id_ = 0;
 };
 

@@ -2,10 +2,10 @@
 // that a driver (bench/run.py) can interleave several of them and other engines, step by step, on a noisy machine.
 // Under mpirun all ranks take part and rank 0 talks.
 //
-//   begin none|prefix|dual   a generation from its start
-//   step                     its next step (a new generation where it is over): milliseconds and the time of each
-//   operation onednn ROWS SAMPLED      the matrix products of such a step by oneDNN alone bandwidth bytes a second that
-//   the threads read canvas                   the tokens so far
+//   begin none|prefix|dual [N]   N (1) generations from their start, which share their steps
+//   step                         their next step (new ones where they are over): milliseconds, and those of each
+//   operation onednn ROWS SAMPLED          the matrix products of such a step by oneDNN alone bandwidth bytes a second
+//   that the threads read canvas                       the first generation's tokens so far
 #include <time.h>
 
 #include <CLI/CLI.hpp>
@@ -19,6 +19,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "bench/bare_onednn.h"
 #include "bench/replica.h"
 #include "cluster/communicator.h"
@@ -57,8 +58,11 @@ class Instrument {
       std::string cache;
       words >> cache;
       cache_ = ToCache(cache);
-      const absl::Status begun = replica_.Begin(BenchSpec(replica_.served(), cache_));
-      if (!begun.ok()) return begun;
+      if (!(words >> company_)) company_ = 1;
+      if (company_ < 1 || company_ > Replica::kMostCompany) {
+        return absl::InvalidArgumentError(absl::StrCat(company_, " generations are not 1 to ", Replica::kMostCompany));
+      }
+      Begin();
       return json{{"numerics", replica_.numerics()}};
     }
     if (command == "step") return Step();
@@ -73,11 +77,10 @@ class Instrument {
   }
 
  private:
+  void Begin() { replica_.Begin(BenchSpec(replica_.served(), cache_), company_); }
+
   absl::StatusOr<json> Step() {
-    if (replica_.sequence() == nullptr || replica_.sequence()->done()) {
-      const absl::Status begun = replica_.Begin(BenchSpec(replica_.served(), cache_));
-      if (!begun.ok()) return begun;
-    }
+    if (replica_.sequence() == nullptr || replica_.sequence()->done()) Begin();
     const double cpu = CpuSeconds();
     const auto step = replica_.Step();
     if (!step.ok()) return step.status();
@@ -124,6 +127,7 @@ class Instrument {
   const Flags flags_;
   Replica& replica_;
   v1::Cache cache_ = v1::CACHE_NONE;
+  int company_ = 1;
   std::map<std::pair<int64_t, int64_t>, std::unique_ptr<BareOneDnn>> bare_;
 };
 
