@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <vector>
 
 #include "kernels/checks.h"
@@ -16,6 +17,10 @@ struct Task {
   int64_t rows;
 };
 
+struct alignas(64) CacheLine {
+  float floats[16];
+};
+
 }  // namespace
 
 absl::Status AttendRows(const KernelTable& kernels, Workers* workers, const RowLayout& layout, int layer, int heads,
@@ -28,11 +33,11 @@ absl::Status AttendRows(const KernelTable& kernels, Workers* workers, const RowL
       tasks.push_back({group.slot, begin, std::min<int64_t>(kAttendRows, group.end - begin)});
     }
   }
-  const size_t scratch_size = AttendScratch(head_dim);
+  const size_t scratch_lines = AttendScratch(head_dim) / std::size(CacheLine{}.floats) + 1;
   workers->Run(static_cast<int64_t>(tasks.size()) * heads, [&](int64_t index, int) {
     // Kept by its thread: taken and given back by each call it would be mapped, and cleared, anew.
-    thread_local std::vector<float> scratch;
-    if (scratch.size() < scratch_size) scratch.resize(scratch_size);
+    thread_local std::vector<CacheLine> scratch;
+    if (scratch.size() < scratch_lines) scratch.resize(scratch_lines);
     const Task& task = tasks[index / heads];
     const int64_t h = index % heads;
     const Tensor& keys = task.slot->keys;
@@ -52,7 +57,7 @@ absl::Status AttendRows(const KernelTable& kernels, Workers* workers, const RowL
         .query_stride = q.stride,
         .out = out.Rows(task.begin, out.rows).Columns(h * head_dim, out.columns).data,
         .out_stride = out.stride,
-        .scratch = scratch.data(),
+        .scratch = scratch.data()->floats,
     });
   });
   return absl::OkStatus();

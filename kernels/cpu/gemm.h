@@ -4,6 +4,7 @@
 #ifndef UNMASK_KERNELS_CPU_GEMM_H_
 #define UNMASK_KERNELS_CPU_GEMM_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -19,6 +20,16 @@ constexpr int64_t kPanelOutputs = 256;  // Enough work for a call, few enough th
 constexpr int64_t kGemmRows = 128;  // Rows of one call at most: the weights of a panel stay in the cache between calls.
 
 constexpr int64_t RoundUp(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+// Rows cut into as few blocks of at most kGemmRows as there can be, as even as `multiple` allows, a divisor of it.
+struct RowBlocks {
+  explicit RowBlocks(int64_t all, int64_t multiple = 32)
+      : count((all + kGemmRows - 1) / kGemmRows), rows(std::min(all, RoundUp((all + count - 1) / count, multiple))) {}
+  int64_t Begin(int64_t block) const { return block * rows; }
+
+  const int64_t count;
+  const int64_t rows;  // Of each but the last, which has what is left.
+};
 
 // Some outputs of a weight, packed.
 class GemmPanel {
@@ -47,6 +58,9 @@ class Gemm {
 
 // Our own, on every machine and for both compute dtypes.
 std::unique_ptr<Gemm> MakeSimdGemm(const KernelTable* kernels, DType compute_dtype, int workers);
+
+// By AMX's tiles, bf16. `kernels` has multiply_tiles.
+std::unique_ptr<Gemm> MakeTileGemm(const KernelTable* kernels);
 
 // oneDNN's; UNIMPLEMENTED where it lacks the dtype on this machine.
 absl::StatusOr<std::unique_ptr<Gemm>> MakeOneDnnGemm(DType compute_dtype, int workers);

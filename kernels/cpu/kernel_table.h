@@ -23,13 +23,14 @@ struct AttendTask {
   int64_t query_stride;
   void* out;  // Row r at out + r * out_stride elements.
   int64_t out_stride;
-  float* scratch;  // AttendScratch(head_dim) floats, 64-byte aligned.
+  float* scratch;  // AttendScratch(head_dim) floats; quickest when aligned to 64 bytes.
 };
 constexpr int64_t kAttendRows = 64;  // Query rows of a task: they share the packed keys.
 constexpr int64_t kAttendKeys = 64;  // Keys of a block: each row folds its keys in blocks from position 0.
 
 constexpr int64_t PaddedToVector(int64_t n) { return (n + 15) / 16 * 16; }
-// Keys transposed, values, the scores of a few rows, and each row's running output, maximum and sum.
+// Keys transposed, values, the scores of a few rows, and each row's running output, maximum and sum. attend_tiles.cc
+// asks for less.
 constexpr int64_t AttendScratch(int64_t head_dim) {
   return 2 * kAttendKeys * PaddedToVector(head_dim) + kAttendRows * kAttendKeys +
          kAttendRows * PaddedToVector(head_dim) + 2 * kAttendRows;
@@ -69,10 +70,27 @@ struct MultiplyTask {
 };
 constexpr int64_t kMultiplyRows = 6;
 
+// The same product by AMX's tiles, for bf16 alone, over any number of outputs.
+struct TileProductTask {
+  const uint16_t* in;  // Row r at in + r * in_stride.
+  int64_t in_stride;
+  int64_t rows;
+  int64_t depth;            // Inputs.
+  const uint16_t* weights;  // As PackTiles made them.
+  int64_t outputs;
+  float* out;  // Row r at out + r * out_stride.
+  int64_t out_stride;
+};
+constexpr int64_t kTileStrip = 32;  // Outputs that are packed and computed together.
+// Numbers of a packed weight: strips of [inputs / 32][2][16 pairs of inputs][16 outputs][2], filled up with zeros.
+constexpr int64_t PackedTileNumbers(int64_t outputs, int64_t inputs) {
+  return (outputs + kTileStrip - 1) / kTileStrip * ((inputs + 31) / 32) * 1024;
+}
+
 struct CandidateRecord;
 
 struct KernelTable {
-  const char* name;       // The instruction set: "x86-64-v4".
+  const char* name;       // The instruction set: "v4".
   int64_t panel_columns;  // Outputs of one panel of Multiply.
 
   // Conversions of n elements; every DType.
@@ -85,6 +103,10 @@ struct KernelTable {
   void (*swiglu)(const float* gate, const float* up, int64_t n, DType to, void* out);
   void (*attend)(const AttendTask& task);
   void (*multiply)(const MultiplyTask& task);
+  // Null where there are no tiles. weights: (outputs, inputs) row-major, rounded to bf16; packed:
+  // PackedTileNumbers zeros.
+  void (*multiply_tiles)(const TileProductTask& task);
+  void (*pack_tiles)(const float* weights, int64_t outputs, int64_t inputs, uint16_t* packed);
   // out = round(in / scale), where the largest element becomes 127 or -127; the scale, NaN for a row that is not
   // finite.
   float (*quantize)(DType from, const void* in, int64_t n, int8_t* out);
@@ -100,7 +122,8 @@ struct KernelTable {
 
 // The table of the best instruction set this machine has, and all that it has, best first (for tests).
 const KernelTable& BestKernels();
-int SupportedKernels(const KernelTable* tables[3]);
+constexpr int kMostKernels = 4;
+int SupportedKernels(const KernelTable* tables[kMostKernels]);
 
 }  // namespace unmask
 

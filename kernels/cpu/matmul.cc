@@ -10,6 +10,11 @@
 #include "kernels/checks.h"
 
 namespace unmask {
+namespace {
+
+constexpr int64_t kCachedWeight = 1 << 20;  // Bytes: half of a second-level cache today.
+
+}  // namespace
 
 CpuMatrix::CpuMatrix(int64_t rows, int64_t columns, std::vector<std::unique_ptr<GemmPanel>> panels)
     : rows_(rows), columns_(columns), panels_(std::move(panels)) {}
@@ -28,6 +33,10 @@ int64_t CpuMatrix::row_multiple() const {
 
 MatrixMultiplier::MatrixMultiplier(const KernelTable* kernels, DType compute_dtype, bool onednn, Workers* workers)
     : kernels_(kernels), workers_(workers), fallback_(MakeSimdGemm(kernels, compute_dtype, workers->threads())) {
+  if (compute_dtype == DType::kBf16 && kernels->multiply_tiles != nullptr) {
+    fallback_ = MakeTileGemm(kernels);
+    return;
+  }
   if (!onednn) return;
   auto preferred = MakeOneDnnGemm(compute_dtype, workers->threads());
   if (preferred.ok()) preferred_ = *std::move(preferred);
@@ -85,15 +94,18 @@ absl::Status MatrixMultiplier::Multiply(const Tensor& in, const CpuMatrix& weigh
   if (in.rows == 0) return absl::OkStatus();
   const char* dense = DenseRows(in, weight.row_multiple());
   const int64_t row_bytes = in.columns * ByteSize(in.dtype);
-  const int64_t blocks = (in.rows + kGemmRows - 1) / kGemmRows;
+  const RowBlocks blocks(in.rows, std::max<int64_t>(32, weight.row_multiple()));
   for (int64_t p = 0; p < weight.panels(); ++p) {
-    UNMASK_RETURN_IF_ERROR(weight.panel(p)->Prepare(std::min(in.rows, kGemmRows)));
-    UNMASK_RETURN_IF_ERROR(weight.panel(p)->Prepare(in.rows - (blocks - 1) * kGemmRows));
+    UNMASK_RETURN_IF_ERROR(weight.panel(p)->Prepare(blocks.rows));
+    UNMASK_RETURN_IF_ERROR(weight.panel(p)->Prepare(in.rows - blocks.Begin(blocks.count - 1)));
   }
   std::vector<absl::Status> errors(workers_->threads());
-  workers_->Run(weight.panels() * blocks, [&](int64_t index, int worker) {
-    const int64_t p = index / blocks, begin = index % blocks * kGemmRows;
-    const int64_t end = std::min(in.rows, begin + kGemmRows);
+  // Each worker keeps to its rows where all of the weight stays in its cache beside them, else to its panels.
+  const bool by_rows = weight.bytes() <= kCachedWeight;
+  workers_->Run(weight.panels() * blocks.count, [&](int64_t index, int worker) {
+    const int64_t p = by_rows ? index % weight.panels() : index / blocks.count;
+    const int64_t begin = blocks.Begin(by_rows ? index / weight.panels() : index % blocks.count);
+    const int64_t end = std::min(in.rows, begin + blocks.rows);
     const absl::Status status = weight.panel(p)->Multiply(
         dense + begin * row_bytes, out.Rows(begin, end).Columns(p * kPanelOutputs, weight.PanelEnd(p)), worker);
     if (!status.ok()) errors[worker] = status;

@@ -29,7 +29,8 @@ TEST(BackendTest, NumericsNameDtypeAndInstructionSet) {
   EXPECT_THAT(fp32->Numerics(), HasSubstr("cpu fp32 x86-64-v"));
   EXPECT_THAT(bf16->Numerics(), HasSubstr("cpu bf16 x86-64-v"));
   if (CpuComputesBf16()) {
-    EXPECT_THAT(bf16->Numerics(), HasSubstr("onednn-"));
+    const bool tiles = BestKernels().multiply_tiles != nullptr;
+    EXPECT_THAT(bf16->Numerics(), HasSubstr(tiles ? "tiles" : "onednn-"));
   }
 }
 

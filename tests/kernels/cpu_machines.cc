@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "tests/kernels/machines.h"
+#include "tests/kernels/matrix.h"
 
 namespace unmask::testing {
 
@@ -12,7 +13,8 @@ std::vector<Machine> AllMachines() {
     machines.push_back({.name = cpu.name(),
                         .dtype = cpu.dtype,
                         .open = [cpu](int threads) { return cpu.Open(threads); },
-                        .onednn = cpu.kind.onednn});
+                        .onednn = cpu.kind.onednn,
+                        .attention_unit = cpu.rounds_in_attention() ? RoundingUnit(DType::kBf16) : 0});
   }
   return machines;
 }

@@ -30,7 +30,7 @@ TEST(GumbelTest, KeepsItsRecordedBits) {
 }
 
 TEST(GumbelTest, IsTheSameOnEveryInstructionSetFromAnyFirstId) {
-  const KernelTable* tables[3];
+  const KernelTable* tables[kMostKernels];
   const int count = SupportedKernels(tables);
   for (int t = 0; t < count; ++t) {
     for (const int32_t first : {0, 1, 2, 3, 777, 126000}) {

@@ -7,6 +7,7 @@
 // anything). Bound by the multiply-adds, 4 * head_dim flops a key and row.
 #include "kernels/cpu/simd/kernels.h"
 #include "kernels/cpu/simd/tile.h"
+#include "kernels/cpu/simd/transpose.h"
 
 namespace unmask::UNMASK_ISA {
 namespace {
@@ -31,24 +32,6 @@ Scratch Carve(const AttendTask& task) {
   s.maxima = s.sums + kAttendRows * s.width;
   s.totals = s.maxima + kAttendRows;
   return s;
-}
-
-// kLanes rows of kLanes floats, transposed in registers: log2(kLanes) rounds of exchanging halves.
-template <int kDistance, int... kLane>
-UNMASK_INLINE void Exchange(F32* rows, std::integer_sequence<int, kLane...>) {
-  for (int i = 0; i < kLanes; ++i) {
-    if (i & kDistance) continue;
-    const F32 a = rows[i], b = rows[i + kDistance];
-    rows[i] = __builtin_shufflevector(a, b, (kLane & kDistance ? kLane - kDistance + kLanes : kLane)...);
-    rows[i + kDistance] = __builtin_shufflevector(a, b, (kLane & kDistance ? kLane + kLanes : kLane + kDistance)...);
-  }
-}
-UNMASK_INLINE void Transpose(F32* rows) {
-  constexpr auto kAll = std::make_integer_sequence<int, kLanes>();
-  Exchange<1>(rows, kAll);
-  Exchange<2>(rows, kAll);
-  if constexpr (kLanes >= 8) Exchange<4>(rows, kAll);
-  if constexpr (kLanes >= 16) Exchange<8>(rows, kAll);
 }
 
 template <typename T>
