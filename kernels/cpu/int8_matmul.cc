@@ -104,16 +104,17 @@ absl::Status Int8Multiplier::Multiply(const Tensor& in, const Int8Matrix& weight
       row_scales_[r] = kernels_->quantize(in.dtype, in.Rows(r, r + 1).data, in.columns, rows_.data() + r * in.columns);
     }
   });
-  const int64_t blocks = (in.rows + kGemmRows - 1) / kGemmRows;
+  const RowBlocks blocks(in.rows);
   for (const Int8Matrix::Part& part : weight.parts()) {
     const int64_t multiple = part.panel->row_multiple();
-    UNMASK_RETURN_IF_ERROR(part.panel->Prepare(RoundUp(std::min(in.rows, kGemmRows), multiple)));
-    UNMASK_RETURN_IF_ERROR(part.panel->Prepare(RoundUp(in.rows - (blocks - 1) * kGemmRows, multiple)));
+    UNMASK_RETURN_IF_ERROR(part.panel->Prepare(RoundUp(blocks.rows, multiple)));
+    UNMASK_RETURN_IF_ERROR(part.panel->Prepare(RoundUp(in.rows - blocks.Begin(blocks.count - 1), multiple)));
   }
   std::vector<absl::Status> errors(workers_->threads());
-  workers_->Run(static_cast<int64_t>(weight.parts().size()) * blocks, [&](int64_t index, int worker) {
-    const int64_t p = index / blocks, begin = index % blocks * kGemmRows;
-    const int64_t end = std::min(in.rows, begin + kGemmRows);
+  const int64_t parts = weight.parts().size();
+  workers_->Run(parts * blocks.count, [&](int64_t index, int worker) {
+    const int64_t p = index / blocks.count, begin = blocks.Begin(index % blocks.count);
+    const int64_t end = std::min(in.rows, begin + blocks.rows);
     const Int8Matrix::Part& part = weight.parts()[p];
     const int64_t outputs = part.scales.size();
     int32_t* to = sums_.data() + worker * kGemmRows * kPanelOutputs;

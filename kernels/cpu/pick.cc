@@ -13,37 +13,51 @@ constexpr int64_t kPanelsOfTask =
     4;  // 1024 ids: a row's scan is worth its fixed costs, and 128 rows of them fit the L2.
 constexpr int64_t kTaskIds = kPanelsOfTask * kPanelOutputs;
 
-// The hidden rows of some specs side by side: spec i's own row, then those of guided specs in order.
+// Some specs, and their hidden rows side by side: spec i's own row, then those of guided specs in order.
 struct Tile {
-  std::vector<char> data;
-  Tensor rows;
-  std::vector<int64_t> unconditional;  // Of each spec: its row here, or -1.
+  int64_t first = 0;  // Of the specs.
+  int64_t count = 0;
+  int64_t begin = 0;  // Of the rows, in Gathered.
+  int64_t rows = 0;
 };
 
-// How many of the first specs go together: as many as have kGemmRows rows, where guidance takes two.
-size_t TileSize(absl::Span<const SampleSpec> specs) {
-  size_t size = 0;
-  for (int64_t rows = 0; size < specs.size(); ++size) {
-    rows += specs[size].unconditional_row < 0 ? 1 : 2;
-    if (rows > kGemmRows) break;
-  }
-  return size;
-}
+// All tiles' rows, each tile's filled up to a multiple.
+struct Gathered {
+  std::vector<char> data;
+  std::vector<int64_t> unconditional;  // Of each spec: its row in its tile, or -1.
+  std::vector<Tile> tiles;
+};
 
-void Gather(const Tensor& hidden, absl::Span<const SampleSpec> specs, int64_t row_multiple, Tile* tile) {
+Gathered Gather(const Tensor& hidden, absl::Span<const SampleSpec> specs, int64_t row_multiple) {
   const size_t row_bytes = hidden.columns * ByteSize(hidden.dtype);
-  int64_t rows = static_cast<int64_t>(specs.size());
-  tile->unconditional.clear();
-  for (const SampleSpec& spec : specs) tile->unconditional.push_back(spec.unconditional_row < 0 ? -1 : rows++);
-  tile->data.resize(RoundUp(rows, row_multiple) * row_bytes);
-  tile->rows = {hidden.dtype, rows, hidden.columns, hidden.columns, tile->data.data()};
-  const auto copy = [&](int64_t from, int64_t to) {
-    std::memcpy(tile->rows.Rows(to, to + 1).data, hidden.Rows(from, from + 1).data, row_bytes);
-  };
-  for (size_t i = 0; i < specs.size(); ++i) {
-    copy(specs[i].row, static_cast<int64_t>(i));
-    if (tile->unconditional[i] >= 0) copy(specs[i].unconditional_row, tile->unconditional[i]);
+  const int64_t count = static_cast<int64_t>(specs.size());
+  Gathered gathered;
+  gathered.unconditional.assign(count, -1);
+  int64_t begin = 0;
+  for (int64_t first = 0; first < count;) {
+    Tile tile{.first = first, .begin = begin};
+    const auto rows_of = [&](int64_t i) { return specs[i].unconditional_row < 0 ? 1 : 2; };
+    for (int64_t i = first; i < count && tile.rows + rows_of(i) <= kGemmRows; ++i, ++tile.count)
+      tile.rows += rows_of(i);
+    first += tile.count;
+    begin += RoundUp(tile.rows, row_multiple);
+    gathered.tiles.push_back(tile);
   }
+  gathered.data.resize(begin * row_bytes);
+  for (const Tile& tile : gathered.tiles) {
+    const auto copy = [&](int64_t from, int64_t to) {
+      std::memcpy(gathered.data.data() + (tile.begin + to) * row_bytes, hidden.Rows(from, from + 1).data, row_bytes);
+    };
+    int64_t guided = tile.count;
+    for (int64_t i = 0; i < tile.count; ++i) {
+      const SampleSpec& spec = specs[tile.first + i];
+      copy(spec.row, i);
+      if (spec.unconditional_row < 0) continue;
+      gathered.unconditional[tile.first + i] = guided;
+      copy(spec.unconditional_row, guided++);
+    }
+  }
+  return gathered;
 }
 
 ScanTask Describe(const SampleSpec& spec) {
@@ -62,55 +76,47 @@ ScanTask Describe(const SampleSpec& spec) {
   return task;
 }
 
-absl::Status PickTile(const KernelTable& kernels, Workers* workers, const Tile& tile, const CpuMatrix& head,
-                      int32_t first_token, absl::Span<const SampleSpec> specs, absl::Span<CandidateRecord> records) {
-  const int64_t tasks = (head.panels() + kPanelsOfTask - 1) / kPanelsOfTask;
-  const int64_t count = static_cast<int64_t>(specs.size());
-  for (int64_t p = 0; p < head.panels(); ++p) {
-    UNMASK_RETURN_IF_ERROR(head.panel(p)->Prepare(tile.rows.rows));
-  }
-  std::vector<std::vector<float>> scratch(workers->threads(), std::vector<float>(tile.rows.rows * kTaskIds));
-  std::vector<CandidateRecord> parts(count * tasks);
-  std::vector<absl::Status> errors(workers->threads());
-  workers->Run(tasks, [&](int64_t t, int worker) {
-    const Tensor logits{DType::kF32, tile.rows.rows, kTaskIds, kTaskIds, scratch[worker].data()};
-    const int64_t first = t * kTaskIds, end = std::min(head.rows(), first + kTaskIds);
-    for (int64_t p = t * kPanelsOfTask; p * kPanelOutputs < end; ++p) {
-      const Tensor out = logits.Columns(p * kPanelOutputs - first, head.PanelEnd(p) - first);
-      const absl::Status status = head.panel(p)->Multiply(tile.rows.data, out, worker);
-      if (!status.ok()) {
-        errors[worker] = status;
-        return;
-      }
-    }
-    for (int64_t i = 0; i < count; ++i) {
-      ScanTask task = Describe(specs[i]);
-      task.logits = logits.f32() + i * kTaskIds;
-      if (tile.unconditional[i] >= 0) task.unconditional = logits.f32() + tile.unconditional[i] * kTaskIds;
-      task.count = end - first;
-      task.first_id = first_token + static_cast<int32_t>(first);
-      kernels.scan(task, &parts[i * tasks + t]);
-    }
-  });
-  for (absl::Status& error : errors) UNMASK_RETURN_IF_ERROR(error);
-  for (int64_t i = 0; i < count; ++i) {
-    records[i] = EmptyCandidate();
-    for (int64_t t = 0; t < tasks; ++t) records[i] = Merge(records[i], parts[i * tasks + t]);
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::Status PickCandidates(const KernelTable& kernels, Workers* workers, const Tensor& hidden, const CpuMatrix& head,
                             int32_t first_token, absl::Span<const SampleSpec> specs,
                             absl::Span<CandidateRecord> records) {
-  Tile tile;
-  for (size_t begin = 0, size; begin < specs.size(); begin += size) {
-    size = TileSize(specs.subspan(begin));
-    Gather(hidden, specs.subspan(begin, size), head.row_multiple(), &tile);
-    UNMASK_RETURN_IF_ERROR(
-        PickTile(kernels, workers, tile, head, first_token, specs.subspan(begin, size), records.subspan(begin, size)));
+  const Gathered gathered = Gather(hidden, specs, head.row_multiple());
+  for (const Tile& tile : gathered.tiles) {
+    for (int64_t p = 0; p < head.panels(); ++p) UNMASK_RETURN_IF_ERROR(head.panel(p)->Prepare(tile.rows));
+  }
+  const int64_t ranges = (head.panels() + kPanelsOfTask - 1) / kPanelsOfTask;  // Of ids, for each tile.
+  std::vector<CandidateRecord> parts(specs.size() * ranges);
+  std::vector<absl::Status> errors(workers->threads());
+  workers->Run(static_cast<int64_t>(gathered.tiles.size()) * ranges, [&](int64_t index, int worker) {
+    thread_local std::vector<float> scratch;  // Kept by its thread: half a megabyte would be mapped anew each time.
+    const Tile& tile = gathered.tiles[index / ranges];
+    const int64_t range = index % ranges;
+    if (static_cast<int64_t>(scratch.size()) < tile.rows * kTaskIds) scratch.resize(tile.rows * kTaskIds);
+    const Tensor logits{DType::kF32, tile.rows, kTaskIds, kTaskIds, scratch.data()};
+    const char* rows = gathered.data.data() + tile.begin * hidden.columns * ByteSize(hidden.dtype);
+    const int64_t first = range * kTaskIds, end = std::min(head.rows(), first + kTaskIds);
+    for (int64_t p = range * kPanelsOfTask; p * kPanelOutputs < end; ++p) {
+      const Tensor out = logits.Columns(p * kPanelOutputs - first, head.PanelEnd(p) - first);
+      const absl::Status status = head.panel(p)->Multiply(rows, out, worker);
+      if (!status.ok()) {
+        errors[worker] = status;
+        return;
+      }
+    }
+    for (int64_t i = tile.first; i < tile.first + tile.count; ++i) {
+      ScanTask task = Describe(specs[i]);
+      task.logits = logits.f32() + (i - tile.first) * kTaskIds;
+      if (const int64_t row = gathered.unconditional[i]; row >= 0) task.unconditional = logits.f32() + row * kTaskIds;
+      task.count = end - first;
+      task.first_id = first_token + static_cast<int32_t>(first);
+      kernels.scan(task, &parts[i * ranges + range]);
+    }
+  });
+  for (absl::Status& error : errors) UNMASK_RETURN_IF_ERROR(error);
+  for (size_t i = 0; i < specs.size(); ++i) {
+    records[i] = EmptyCandidate();
+    for (int64_t range = 0; range < ranges; ++range) records[i] = Merge(records[i], parts[i * ranges + range]);
   }
   return absl::OkStatus();
 }

@@ -7,7 +7,7 @@ namespace {
 
 // About 20 microseconds: the gap between two operations of a step, and far below what a rank that shares the core would
 // miss.
-constexpr int kSpins = 500;
+constexpr int kSpins = 2000;
 
 // Waits for `value` to differ from `old`.
 void WaitForChange(const std::atomic<uint32_t>& value, uint32_t old) {
@@ -20,7 +20,7 @@ void WaitForChange(const std::atomic<uint32_t>& value, uint32_t old) {
 
 }  // namespace
 
-Workers::Workers(int threads, void (*on_start)()) {
+Workers::Workers(int threads, void (*on_start)()) : shares_(std::max(1, threads)) {
   threads_.reserve(std::max(0, threads - 1));
   try {
     for (int worker = 1; worker < threads; ++worker) {
@@ -54,7 +54,11 @@ void Workers::Work(int worker) {
 }
 
 void Workers::Drain(int worker) {
-  for (int64_t index; (index = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) (*task_)(index, worker);
+  for (size_t i = 0; i < shares_.size(); ++i) {
+    Share& share = shares_[(worker + i) % shares_.size()];
+    for (int64_t index; (index = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;)
+      (*task_)(index, worker);
+  }
 }
 
 void Workers::Run(int64_t count, absl::FunctionRef<void(int64_t, int)> task) {
@@ -63,8 +67,10 @@ void Workers::Run(int64_t count, absl::FunctionRef<void(int64_t, int)> task) {
     return;
   }
   task_ = &task;
-  count_ = count;
-  next_.store(0, std::memory_order_relaxed);
+  for (int64_t worker = 0; worker < threads(); ++worker) {
+    shares_[worker].next.store(count * worker / threads(), std::memory_order_relaxed);
+    shares_[worker].end = count * (worker + 1) / threads();
+  }
   working_.store(static_cast<uint32_t>(threads_.size()), std::memory_order_relaxed);
   round_.fetch_add(1, std::memory_order_release);
   round_.notify_all();
@@ -74,7 +80,8 @@ void Workers::Run(int64_t count, absl::FunctionRef<void(int64_t, int)> task) {
 
 void Workers::RunRows(int64_t rows, int64_t elements_per_row, absl::FunctionRef<void(int64_t, int64_t)> range) {
   constexpr int64_t kWorthSharing = 1 << 14;  // Elements: some microseconds of work, the price of waking a worker.
-  const int64_t parts = rows * elements_per_row < kWorthSharing ? 1 : std::min<int64_t>(rows, threads());
+  // Some for each worker: who is held up leaves the rest of its share to the others.
+  const int64_t parts = rows * elements_per_row < kWorthSharing ? 1 : std::min<int64_t>(rows, 4 * threads());
   Run(parts, [&](int64_t part, int) { range(rows * part / parts, rows * (part + 1) / parts); });
 }
 

@@ -27,8 +27,10 @@ class Workers {
 
   int threads() const { return static_cast<int>(threads_.size()) + 1; }
 
-  // task(index, worker) for each index in [0, count), in any order, worker in [0, threads()). Returns when all are
-  // done. Tasks must not throw. One caller at a time.
+  // task(index, worker) for each index in [0, count), in any order, worker in [0, threads()). Each worker begins with
+  // the share of the indices that is its own in every call, so that where they go by rows it finds in its cache what it
+  // wrote in the operation before; then it helps the others. Returns when all are done. Tasks must not throw. One
+  // caller at a time.
   void Run(int64_t count, absl::FunctionRef<void(int64_t index, int worker)> task);
 
   // range(begin, end) over [0, rows), cut evenly: for rows that cost the same. Work too small to share stays here.
@@ -41,9 +43,12 @@ class Workers {
 
   // Set by Run before the round begins and left alone until every worker has reported.
   const absl::FunctionRef<void(int64_t, int)>* task_ = nullptr;
-  int64_t count_ = 0;
+  struct alignas(64) Share {
+    std::atomic<int64_t> next{0};  // The next index to take.
+    int64_t end = 0;
+  };
+  std::vector<Share> shares_;  // Of each worker.
 
-  std::atomic<int64_t> next_{0};      // The next index to take.
   std::atomic<uint32_t> round_{0};    // Counts calls of Run; workers wait for it to change.
   std::atomic<uint32_t> working_{0};  // Workers that have not finished the round.
   std::atomic<bool> stop_{false};
