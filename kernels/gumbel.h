@@ -43,6 +43,9 @@ constexpr void Reduce(F x, F* t, F* e) {
   *e = Math::Select(low, Math::Add(exponent, Math::Splat(-1.0f)), exponent);
 }
 
+// Of the words 0 and 2^32 - 1.
+constexpr float kLeastGumbel = -0x1.90a3aap+1f, kMostGumbel = 0x1.6dfb52p+4f;
+
 template <typename Math>
 constexpr typename Math::F Gumbel(typename Math::U word) {
   using F = typename Math::F;

@@ -130,6 +130,29 @@ TEST_P(PickTest, EveryCombinationOfOptionsIsItsDefinition) {
   }
 }
 
+// Noise is not drawn for ids that it could not make win: the choice must be the one among all.
+TEST_P(PickTest, LeavesOutNoIdThatNoiseMakesWin) {
+  const auto backend = GetParam().Open();
+  Matrix hidden(GetParam().dtype, 8, 16), head(DType::kF32, 3000, 16);
+  hidden.FillIntegers(1, 2);  // Exact logits on every machine.
+  head.FillIntegers(2, 1);
+  const auto packed = backend->PackHead({head.tensor()});
+  std::vector<SampleSpec> specs;
+  for (uint64_t seed = 0; seed < 240; ++seed) {
+    specs.push_back({.row = static_cast<int32_t>(seed % 8), .temperature = seed % 3 * 0.45f + 0.1f, .seed = seed});
+  }
+  std::vector<CandidateRecord> records(specs.size());
+  backend->PickCandidates(hidden.tensor(), **packed, 0, specs, absl::MakeSpan(records));
+  ASSERT_EQ(backend->Synchronize(), absl::OkStatus());
+  int upsets = 0;  // Ids that won by their noise.
+  for (size_t i = 0; i < specs.size(); ++i) {
+    EXPECT_EQ(records[i].token, Reference(hidden, head, 0, specs[i]).token) << "seed " << i;
+    upsets += records[i].token != Reference(hidden, head, 0, {.row = specs[i].row}).token;
+  }
+  EXPECT_GT(upsets, 60);
+  EXPECT_LT(upsets, 220);
+}
+
 TEST_P(PickTest, RanksMergeToTheWhole) {
   const auto backend = GetParam().Open();
   Matrix hidden(GetParam().dtype, 3, 16), head(DType::kF32, 777, 16);

@@ -4,6 +4,7 @@
 #include "kernels/candidate.h"
 #include "kernels/cpu/simd/kernels.h"
 #include "kernels/cpu/simd/simd.h"
+#include "kernels/gumbel.h"
 
 namespace unmask::UNMASK_ISA {
 namespace {
@@ -42,15 +43,38 @@ void Forbid(const ScanTask& task, const int32_t* ids, int64_t ids_count) {
   }
 }
 
+F32 LargestOf(const float* logits, int64_t count) {
+  F32 largest = Splat(-kInfinity);
+  for (int64_t i = 0; i < count; i += kLanes) largest = Max(largest, Load(logits + i));
+  return largest;
+}
+
+// A logit below this cannot win, whatever its noise and that of the largest: their scores, logit / temperature + noise,
+// are then further apart than noise reaches (gumbel.h), by more than any rounding.
+float LeastThatMayWin(const ScanTask& task) {
+  const float largest = Largest(LargestOf(task.logits, task.count));
+  const float reach = (kMostGumbel - kLeastGumbel) * task.temperature;
+  return largest - reach - 1e-5f * (__builtin_fabsf(largest) + reach);
+}
+
+bool AnyReaches(F32 values, float least) {
+  const I32 reaches = values >= least;
+  int32_t any = 0;
+  for (int i = 0; i < kLanes; ++i) any |= reaches[i];
+  return any != 0;
+}
+
 // The best score and the lowest index that has it, or -1.
 void FindBest(const ScanTask& task, float* score, int64_t* index) {
-  constexpr int64_t kChunk = 512;  // Ids whose noise is drawn at a time.
+  constexpr int64_t kChunk = 4 * kLanes;  // Ids whose noise is drawn at a time, if one of them may win.
   float noise[kChunk + kLanes];
   F32 best = Splat(-kInfinity);
   I32 where = SplatInt(-1);
+  const float least = task.temperature > 0 ? LeastThatMayWin(task) : -kInfinity;
   for (int64_t begin = 0; begin < task.count; begin += kChunk) {
     const int64_t count = task.count - begin < kChunk ? task.count - begin : kChunk;
     if (task.temperature > 0) {
+      if (!AnyReaches(LargestOf(task.logits + begin, count), least)) continue;
       GumbelNoise(task.seed, task.noise_step, task.position, task.first_id + static_cast<int32_t>(begin), count, noise);
       for (int64_t i = count; i % kLanes != 0; ++i) noise[i] = 0;
     }
