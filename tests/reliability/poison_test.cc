@@ -39,7 +39,8 @@ TEST(PoisonTest, ARequestUnderWhichReplicasDieAloneFailsAndItsNeighboursDoNot) {
   poison.mutable_options()->clear_steps();
   Answer poisoned;
   std::thread client([&] {
-    poisoned = Generate(service, poison);
+    // Time enough that a slow machine does not refuse it for its deadline.
+    poisoned = Generate(service, poison, seconds(1200));
     over = true;
   });
   while (!over) {
