@@ -60,6 +60,10 @@ Int8Multiplier::Int8Multiplier(const KernelTable* kernels, bool onednn, Workers*
       workers_(workers),
       fallback_(MakeSimdInt8Gemm(kernels)),
       sums_(workers->threads() * kGemmRows * kPanelOutputs) {
+  if (kernels->multiply_tiles != nullptr) {
+    fallback_ = MakeTileInt8Gemm(kernels);
+    return;
+  }
   if (!onednn) return;
   auto preferred = MakeOneDnnInt8Gemm(workers->threads());
   if (preferred.ok()) preferred_ = *std::move(preferred);

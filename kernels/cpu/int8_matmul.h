@@ -1,6 +1,6 @@
 // Products in int8: each output of a weight has a scale, each row of the input another, both so that the largest
 // element becomes 127; the sums between are exact integers. So a row's bits depend on neither its neighbours nor on
-// who computes the sums: oneDNN where it has VNNI, else our own loop.
+// who computes the sums: AMX's tiles, oneDNN where it has VNNI, else our own loop.
 #ifndef UNMASK_KERNELS_CPU_INT8_MATMUL_H_
 #define UNMASK_KERNELS_CPU_INT8_MATMUL_H_
 
@@ -40,6 +40,8 @@ class Int8Gemm {
 };
 
 std::unique_ptr<Int8Gemm> MakeSimdInt8Gemm(const KernelTable* kernels);
+// `kernels` has multiply_tiles.
+std::unique_ptr<Int8Gemm> MakeTileInt8Gemm(const KernelTable* kernels);
 // UNIMPLEMENTED where the machine has no VNNI: oneDNN's sums would saturate.
 absl::StatusOr<std::unique_ptr<Int8Gemm>> MakeOneDnnInt8Gemm(int workers);
 

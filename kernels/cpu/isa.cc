@@ -19,24 +19,26 @@ extern const KernelTable kKernels;
 namespace amx {
 void Attend(const AttendTask& task);
 void MultiplyTiles(const TileProductTask& task);
-void PackTiles(const float* weights, int64_t outputs, int64_t inputs, uint16_t* packed);
+void PackTiles(const void* rows, int64_t outputs, int64_t row_bytes, void* packed);
 }  // namespace amx
 
 namespace {
 
-// Whether there are tiles of bf16 and what fills them (AVX512_BF16), and the system lets this process use their
-// registers.
+// Whether there are tiles of bf16 and int8 and what fills them (AVX512_BF16), and the system lets this process use
+// their registers.
 bool MayUseTiles() {
   unsigned a = 0, b = 0, c = 0, d = 0;
-  constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24;
-  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & kBf16) == 0 || (d & kTile) == 0) return false;
+  constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24, kInt8 = 1u << 25;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & kBf16) == 0 || (d & kTile) == 0 || (d & kInt8) == 0) {
+    return false;
+  }
   constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
   constexpr unsigned kBf16Vectors = 1u << 5;
   if (__get_cpuid_count(7, 1, &a, &b, &c, &d) == 0 || (a & kBf16Vectors) == 0) return false;
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 
-// v4's, with attention and products in bf16 by tiles.
+// v4's, with attention and products by tiles.
 const KernelTable& TileKernels() {
   static const KernelTable table = [] {
     KernelTable kernels = v4::kKernels;

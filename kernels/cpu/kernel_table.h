@@ -70,21 +70,21 @@ struct MultiplyTask {
 };
 constexpr int64_t kMultiplyRows = 6;
 
-// The same product by AMX's tiles, for bf16 alone, over any number of outputs.
+// The same product by AMX's tiles, over any number of outputs: bf16 with sums in fp32, or int8 with sums in int32.
 struct TileProductTask {
-  const uint16_t* in;  // Row r at in + r * in_stride.
-  int64_t in_stride;
+  bool int8;
+  const void* in;  // Rows without gaps.
   int64_t rows;
-  int64_t depth;            // Inputs.
-  const uint16_t* weights;  // As PackTiles made them.
+  int64_t depth_bytes;  // Of a row's inputs.
+  const void* weights;  // As PackTiles made them.
   int64_t outputs;
-  float* out;  // Row r at out + r * out_stride.
+  void* out;  // Row r at out + 4 * r * out_stride bytes.
   int64_t out_stride;
 };
 constexpr int64_t kTileStrip = 32;  // Outputs that are packed and computed together.
-// Numbers of a packed weight: strips of [inputs / 32][2][16 pairs of inputs][16 outputs][2], filled up with zeros.
-constexpr int64_t PackedTileNumbers(int64_t outputs, int64_t inputs) {
-  return (outputs + kTileStrip - 1) / kTileStrip * ((inputs + 31) / 32) * 1024;
+// Bytes of a packed weight: strips of [row_bytes / 64][2][16][16 outputs][4 bytes of inputs], filled up with zeros.
+constexpr int64_t PackedTileBytes(int64_t outputs, int64_t row_bytes) {
+  return (outputs + kTileStrip - 1) / kTileStrip * ((row_bytes + 63) / 64) * 2048;
 }
 
 struct CandidateRecord;
@@ -103,10 +103,9 @@ struct KernelTable {
   void (*swiglu)(const float* gate, const float* up, int64_t n, DType to, void* out);
   void (*attend)(const AttendTask& task);
   void (*multiply)(const MultiplyTask& task);
-  // Null where there are no tiles. weights: (outputs, inputs) row-major, rounded to bf16; packed:
-  // PackedTileNumbers zeros.
+  // Null where there are no tiles. rows: those of the weight, without gaps; packed: PackedTileBytes zeros.
   void (*multiply_tiles)(const TileProductTask& task);
-  void (*pack_tiles)(const float* weights, int64_t outputs, int64_t inputs, uint16_t* packed);
+  void (*pack_tiles)(const void* rows, int64_t outputs, int64_t row_bytes, void* packed);
   // out = round(in / scale), where the largest element becomes 127 or -127; the scale, NaN for a row that is not
   // finite.
   float (*quantize)(DType from, const void* in, int64_t n, int8_t* out);

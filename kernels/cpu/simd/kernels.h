@@ -15,7 +15,7 @@ void SwiGlu(const float* gate, const float* up, int64_t n, DType to, void* out);
 void Attend(const AttendTask& task);
 void Multiply(const MultiplyTask& task);
 void MultiplyTiles(const TileProductTask& task);
-void PackTiles(const float* weights, int64_t outputs, int64_t inputs, uint16_t* packed);
+void PackTiles(const void* rows, int64_t outputs, int64_t row_bytes, void* packed);
 float Quantize(DType from, const void* in, int64_t n, int8_t* out);
 void Dequantize(const int32_t* sums, const float* column_scales, float row_scale, int64_t n, float* out);
 void MultiplyInt8(const int8_t* in, int64_t rows, int64_t depth, const int8_t* weights, int64_t outputs, int32_t* out);
