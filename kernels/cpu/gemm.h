@@ -21,10 +21,10 @@ constexpr int64_t kGemmRows = 128;  // Rows of one call at most: the weights of 
 
 constexpr int64_t RoundUp(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
-// Rows cut into as few blocks of at most kGemmRows as there can be, as even as `multiple` allows, a divisor of it.
+// Rows cut into as few blocks of at most kGemmRows as there can be, as even as multiples of 32 allow.
 struct RowBlocks {
-  explicit RowBlocks(int64_t all, int64_t multiple = 32)
-      : count((all + kGemmRows - 1) / kGemmRows), rows(std::min(all, RoundUp((all + count - 1) / count, multiple))) {}
+  explicit RowBlocks(int64_t all)
+      : count((all + kGemmRows - 1) / kGemmRows), rows(std::min(all, RoundUp((all + count - 1) / count, 32))) {}
   int64_t Begin(int64_t block) const { return block * rows; }
 
   const int64_t count;
@@ -36,13 +36,10 @@ class GemmPanel {
  public:
   virtual ~GemmPanel() = default;
   virtual int64_t bytes() const = 0;
-  // Rows are read in multiples of this, a divisor of kGemmRows; what the rows beyond the last one hold does not matter.
-  virtual int64_t row_multiple() const { return 1; }
   // Readies the panel for `rows` <= kGemmRows rows; by the thread that issues operations.
   virtual absl::Status Prepare(int64_t rows) = 0;
-  // out = in * panel^T, by any thread, as many at once as were asked for; Prepare() has seen this number
-  // of rows. in: (rows rounded up to row_multiple(), inputs) compute dtype, without gaps. out: (rows, outputs of the
-  // panel) fp32.
+  // out = in * panel^T, by any thread, as many at once as were asked for; Prepare() has seen this number of rows.
+  // in: (rows, inputs) compute dtype, without gaps. out: (rows, outputs of the panel) fp32.
   virtual absl::Status Multiply(const void* in, const Tensor& out, int worker) = 0;
 };
 

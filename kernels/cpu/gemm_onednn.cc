@@ -1,10 +1,10 @@
 // oneDNN's matrix product: each panel packed once as the library likes it (format any), one primitive a row count.
 //
-// Its "brgemm" kernels keep a row's bits whatever the number of rows, with one exception (measured: 2.6.3, fp32 and
-// bf16, 1 to 300 rows): with AMX, a single row takes AVX-512's instructions, which round otherwise, and long sums are
-// cut by the number of rows. There rows are computed in multiples of 32 or more; how many it takes is tried for each
-// shape. Its older "gemm:jit", which it takes on AVX2 and for bf16 without avx512_bf16, keeps nothing and is never
-// used. Threads cannot matter: a primitive runs on the thread that calls it.
+// Its "brgemm" kernels keep a row's bits whatever the number of rows, but with AMX (measured: 2.6.3, fp32 and bf16, 1
+// to 300 rows): there a single row takes AVX-512's instructions, which round otherwise, and long sums are cut by the
+// number of rows. Machines with AMX have tiles of our own (gemm_tiles.cc); each shape is tried all the same. Its older
+// "gemm:jit", which it takes on AVX2 and for bf16 without avx512_bf16, keeps nothing and is never used. Threads cannot
+// matter: a primitive runs on the thread that calls it.
 #include <algorithm>
 #include <cstring>
 #include <map>
@@ -41,19 +41,12 @@ struct Shared {
 
 class OneDnnPanel : public GemmPanel {
  public:
-  OneDnnPanel(Shared* shared, dnnl::memory weights, int64_t outputs, int64_t inputs, int64_t row_multiple)
-      : shared_(*shared),
-        weights_(std::move(weights)),
-        outputs_(outputs),
-        inputs_(inputs),
-        row_multiple_(row_multiple) {}
+  OneDnnPanel(Shared* shared, dnnl::memory weights, int64_t outputs, int64_t inputs)
+      : shared_(*shared), weights_(std::move(weights)), outputs_(outputs), inputs_(inputs) {}
 
   int64_t bytes() const override { return static_cast<int64_t>(weights_.get_desc().get_size()); }
 
-  int64_t row_multiple() const override { return row_multiple_; }
-
-  absl::Status Prepare(int64_t given) override {
-    const int64_t rows = RoundUp(given, row_multiple_);
+  absl::Status Prepare(int64_t rows) override {
     return GuardOneDnn("matrix product", [&] {
       shared_.library.Prepare(rows, inputs_, outputs_, weights_.get_desc());
       for (std::vector<float>& dense : shared_.dense) {
@@ -64,11 +57,10 @@ class OneDnnPanel : public GemmPanel {
 
   absl::Status Multiply(const void* in, const Tensor& out, int worker) override {
     return GuardOneDnn("matrix product", [&] {
-      const int64_t rows = RoundUp(out.rows, row_multiple_);
       // brgemm writes without gaps only; a panel of a wider matrix is copied from the cache.
-      const bool dense = out.stride == out.columns && out.rows == rows;
+      const bool dense = out.stride == out.columns;
       float* to = dense ? out.f32() : shared_.dense[worker].data();
-      shared_.library.Multiply(rows, inputs_, outputs_, in, weights_, to, worker);
+      shared_.library.Multiply(out.rows, inputs_, outputs_, in, weights_, to, worker);
       if (dense) return;
       for (int64_t r = 0; r < out.rows; ++r) {
         std::memcpy(out.f32() + r * out.stride, to + r * out.columns, out.columns * sizeof(float));
@@ -81,7 +73,6 @@ class OneDnnPanel : public GemmPanel {
   const dnnl::memory weights_;
   const int64_t outputs_;
   const int64_t inputs_;
-  const int64_t row_multiple_;
 };
 
 // A random panel of one shape: whether a row's bits depend on how many rows are computed with it.
@@ -90,11 +81,12 @@ class Trial {
   Trial(DType dtype, int64_t outputs, int64_t inputs)
       : dtype_(dtype), outputs_(outputs), inputs_(inputs), shared_(dtype, /*workers=*/1) {}
 
-  // The least multiple in which rows keep their bits. UNIMPLEMENTED where this shape is not brgemm's.
-  absl::StatusOr<int64_t> RowMultiple() {
+  // UNIMPLEMENTED where they do, or where this shape is not brgemm's.
+  absl::Status Run() {
     UNMASK_RETURN_IF_ERROR(GuardOneDnn("trying a matrix product", [&] {
       const std::vector<float> weights = Random(0, outputs_ * inputs_);
       weights_ = shared_.library.Pack(weights.data(), outputs_, inputs_);
+      shared_.library.CheckRows(inputs_, outputs_, weights_.get_desc());
       in_ = Random(1, kGemmRows * inputs_);
       narrow_.resize(in_.size());
       for (size_t i = 0; i < in_.size(); ++i) {  // Any bf16 numbers do: cut the floats.
@@ -104,16 +96,13 @@ class Trial {
       }
     }));
     UNMASK_ASSIGN_OR_RETURN(const std::vector<float> all, Product(kGemmRows));
-    int64_t least = kGemmRows;
-    UNMASK_RETURN_IF_ERROR(GuardOneDnn("trying a matrix product", [&] {
-      least = shared_.library.RowMultiple(inputs_, outputs_, weights_.get_desc());
-    }));
-    for (const int64_t multiple : {1, 32, 64}) {
-      if (multiple < least) continue;
-      UNMASK_ASSIGN_OR_RETURN(const bool kept, Keeps(multiple, all));
-      if (kept) return multiple;
+    for (const int64_t rows : {1, 2, 3, 5, 13, 16, 33, 65, 99, 127}) {
+      UNMASK_ASSIGN_OR_RETURN(const std::vector<float> some, Product(rows));
+      if (std::memcmp(some.data(), all.data(), some.size() * sizeof(float)) != 0) {
+        return absl::UnimplementedError("a row's bits depend on the number of rows");
+      }
     }
-    return kGemmRows;
+    return absl::OkStatus();
   }
 
  private:
@@ -127,24 +116,11 @@ class Trial {
 
   absl::StatusOr<std::vector<float>> Product(int64_t rows) {
     std::vector<float> out(rows * outputs_);
-    OneDnnPanel panel(&shared_, weights_, outputs_, inputs_, /*row_multiple=*/1);
+    OneDnnPanel panel(&shared_, weights_, outputs_, inputs_);
     UNMASK_RETURN_IF_ERROR(panel.Prepare(rows));
     const void* in = dtype_ == DType::kF32 ? static_cast<const void*>(in_.data()) : narrow_.data();
     UNMASK_RETURN_IF_ERROR(panel.Multiply(in, {DType::kF32, rows, outputs_, outputs_, out.data()}, /*worker=*/0));
     return out;
-  }
-
-  absl::StatusOr<bool> Keeps(int64_t multiple, const std::vector<float>& all) {
-    std::vector<int64_t> counts = {1, 2, 3, 5, 13, 16, 33, 65, 99, 127};
-    if (multiple > 1) {
-      counts.clear();
-      for (int64_t rows = multiple; rows < kGemmRows; rows += multiple) counts.push_back(rows);
-    }
-    for (const int64_t rows : counts) {
-      UNMASK_ASSIGN_OR_RETURN(const std::vector<float> some, Product(rows));
-      if (std::memcmp(some.data(), all.data(), some.size() * sizeof(float)) != 0) return false;
-    }
-    return true;
   }
 
   const DType dtype_;
@@ -163,30 +139,27 @@ class OneDnnGemm : public Gemm {
   std::string Name() const override { return OneDnnName(); }
 
   absl::StatusOr<std::unique_ptr<GemmPanel>> Pack(const float* weights, int64_t outputs, int64_t inputs) override {
-    UNMASK_ASSIGN_OR_RETURN(const int64_t row_multiple, RowMultiple(outputs, inputs));
+    UNMASK_RETURN_IF_ERROR(Try(outputs, inputs));
     std::unique_ptr<GemmPanel> panel;
     UNMASK_RETURN_IF_ERROR(GuardOneDnn("packing a weight", [&] {
-      panel = std::make_unique<OneDnnPanel>(&shared_, shared_.library.Pack(weights, outputs, inputs), outputs, inputs,
-                                            row_multiple);
+      panel = std::make_unique<OneDnnPanel>(&shared_, shared_.library.Pack(weights, outputs, inputs), outputs, inputs);
     }));
     return panel;
   }
 
  private:
-  // Tried once for each of a model's few shapes; who packs the same shape meanwhile waits.
-  absl::StatusOr<int64_t> RowMultiple(int64_t outputs, int64_t inputs) {
+  // Once for each of a model's few shapes; who packs the same shape meanwhile waits.
+  absl::Status Try(int64_t outputs, int64_t inputs) {
     MutexLock lock(&mutex_);
-    const auto known = row_multiples_.find({outputs, inputs});
-    if (known != row_multiples_.end()) return known->second;
-    UNMASK_ASSIGN_OR_RETURN(const int64_t found, Trial(dtype_, outputs, inputs).RowMultiple());
-    row_multiples_[{outputs, inputs}] = found;
-    return found;
+    const auto known = tried_.find({outputs, inputs});
+    if (known != tried_.end()) return known->second;
+    return tried_[{outputs, inputs}] = Trial(dtype_, outputs, inputs).Run();
   }
 
   const DType dtype_;
   Shared shared_;
   Mutex mutex_;
-  std::map<std::pair<int64_t, int64_t>, int64_t> row_multiples_ ABSL_GUARDED_BY(mutex_);  // By outputs and inputs.
+  std::map<std::pair<int64_t, int64_t>, absl::Status> tried_ ABSL_GUARDED_BY(mutex_);  // By outputs and inputs.
 };
 
 }  // namespace
@@ -196,7 +169,7 @@ absl::StatusOr<std::unique_ptr<Gemm>> MakeOneDnnGemm(DType compute_dtype, int wo
   std::unique_ptr<Gemm> gemm;
   UNMASK_RETURN_IF_ERROR(
       GuardOneDnn("opening oneDNN", [&] { gemm = std::make_unique<OneDnnGemm>(compute_dtype, workers); }));
-  UNMASK_RETURN_IF_ERROR(Trial(compute_dtype, /*outputs=*/64, /*inputs=*/64).RowMultiple().status());
+  UNMASK_RETURN_IF_ERROR(Trial(compute_dtype, /*outputs=*/64, /*inputs=*/64).Run());
   return gemm;
 }
 

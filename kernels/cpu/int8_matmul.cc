@@ -101,7 +101,7 @@ absl::StatusOr<std::unique_ptr<Int8Matrix>> Int8Multiplier::Pack(absl::Span<cons
 
 absl::Status Int8Multiplier::Multiply(const Tensor& in, const Int8Matrix& weight, const Tensor& out) {
   if (in.rows == 0) return absl::OkStatus();
-  rows_.resize(RoundUp(in.rows, kGemmRows) * in.columns);  // Whatever multiple a panel reads.
+  rows_.resize(in.rows * in.columns);
   row_scales_.resize(in.rows);
   workers_->RunRows(in.rows, in.columns, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
@@ -110,9 +110,8 @@ absl::Status Int8Multiplier::Multiply(const Tensor& in, const Int8Matrix& weight
   });
   const RowBlocks blocks(in.rows);
   for (const Int8Matrix::Part& part : weight.parts()) {
-    const int64_t multiple = part.panel->row_multiple();
-    UNMASK_RETURN_IF_ERROR(part.panel->Prepare(RoundUp(blocks.rows, multiple)));
-    UNMASK_RETURN_IF_ERROR(part.panel->Prepare(RoundUp(in.rows - blocks.Begin(blocks.count - 1), multiple)));
+    UNMASK_RETURN_IF_ERROR(part.panel->Prepare(blocks.rows));
+    UNMASK_RETURN_IF_ERROR(part.panel->Prepare(in.rows - blocks.Begin(blocks.count - 1)));
   }
   std::vector<absl::Status> errors(workers_->threads());
   const int64_t parts = weight.parts().size();
@@ -122,8 +121,7 @@ absl::Status Int8Multiplier::Multiply(const Tensor& in, const Int8Matrix& weight
     const Int8Matrix::Part& part = weight.parts()[p];
     const int64_t outputs = part.scales.size();
     int32_t* to = sums_.data() + worker * kGemmRows * kPanelOutputs;
-    const absl::Status status = part.panel->Multiply(rows_.data() + begin * in.columns,
-                                                     RoundUp(end - begin, part.panel->row_multiple()), to, worker);
+    const absl::Status status = part.panel->Multiply(rows_.data() + begin * in.columns, end - begin, to, worker);
     if (!status.ok()) {
       errors[worker] = status;
       return;

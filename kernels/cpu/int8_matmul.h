@@ -24,11 +24,9 @@ class Int8Panel {
  public:
   virtual ~Int8Panel() = default;
   virtual int64_t bytes() const = 0;
-  // As GemmPanel's: rows are computed in multiples of this.
-  virtual int64_t row_multiple() const { return 1; }
   // As GemmPanel::Prepare.
   virtual absl::Status Prepare(int64_t rows) = 0;
-  // sums = in * panel^T, both without gaps; as GemmPanel::Multiply, for such a multiple of rows.
+  // sums = in * panel^T, both without gaps; as GemmPanel::Multiply.
   virtual absl::Status Multiply(const int8_t* in, int64_t rows, int32_t* sums, int worker) = 0;
 };
 

@@ -1,6 +1,6 @@
 // oneDNN's int8 product. Its kernels add a compensation to the weights, because vpdpbusd takes unsigned rows; without
-// VNNI it would sum pairs in 16 bits and saturate, so only machines with VNNI take it. With AMX it lacks the product of
-// few rows with few outputs: rows are then computed in multiples for which there is one.
+// VNNI it would sum pairs in 16 bits and saturate, so only machines with VNNI take it. Those
+// with AMX have tiles of our own (gemm_tiles.cc).
 #include <utility>
 
 #include "base/status.h"
@@ -16,15 +16,11 @@ using Type = dnnl::memory::data_type;
 class OneDnnInt8Panel : public Int8Panel {
  public:
   OneDnnInt8Panel(OneDnnLibrary* library, dnnl::memory weights, int64_t outputs, int64_t inputs)
-      : library_(*library),
-        weights_(std::move(weights)),
-        outputs_(outputs),
-        inputs_(inputs),
-        row_multiple_(library->RowMultiple(inputs, outputs, weights_.get_desc())) {}
+      : library_(*library), weights_(std::move(weights)), outputs_(outputs), inputs_(inputs) {
+    library_.CheckRows(inputs, outputs, weights_.get_desc());
+  }
 
   int64_t bytes() const override { return static_cast<int64_t>(weights_.get_desc().get_size()); }
-
-  int64_t row_multiple() const override { return row_multiple_; }
 
   absl::Status Prepare(int64_t rows) override {
     return GuardOneDnn("int8 product", [&] { library_.Prepare(rows, inputs_, outputs_, weights_.get_desc()); });
@@ -39,7 +35,6 @@ class OneDnnInt8Panel : public Int8Panel {
   const dnnl::memory weights_;
   const int64_t outputs_;
   const int64_t inputs_;
-  const int64_t row_multiple_;
 };
 
 class OneDnnInt8Gemm : public Int8Gemm {

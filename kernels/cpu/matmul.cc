@@ -25,12 +25,6 @@ int64_t CpuMatrix::bytes() const {
   return total;
 }
 
-int64_t CpuMatrix::row_multiple() const {
-  int64_t largest = 1;  // They all divide kGemmRows, and so each other.
-  for (const auto& panel : panels_) largest = std::max(largest, panel->row_multiple());
-  return largest;
-}
-
 MatrixMultiplier::MatrixMultiplier(const KernelTable* kernels, DType compute_dtype, bool onednn, Workers* workers)
     : kernels_(kernels), workers_(workers), fallback_(MakeSimdGemm(kernels, compute_dtype, workers->threads())) {
   if (compute_dtype == DType::kBf16 && kernels->multiply_tiles != nullptr) {
@@ -92,9 +86,9 @@ absl::StatusOr<std::unique_ptr<CpuMatrix>> MatrixMultiplier::Pack(absl::Span<con
 
 absl::Status MatrixMultiplier::Multiply(const Tensor& in, const CpuMatrix& weight, const Tensor& out) {
   if (in.rows == 0) return absl::OkStatus();
-  const char* dense = DenseRows(in, weight.row_multiple());
+  const char* dense = DenseRows(in);
   const int64_t row_bytes = in.columns * ByteSize(in.dtype);
-  const RowBlocks blocks(in.rows, std::max<int64_t>(32, weight.row_multiple()));
+  const RowBlocks blocks(in.rows);
   for (int64_t p = 0; p < weight.panels(); ++p) {
     UNMASK_RETURN_IF_ERROR(weight.panel(p)->Prepare(blocks.rows));
     UNMASK_RETURN_IF_ERROR(weight.panel(p)->Prepare(in.rows - blocks.Begin(blocks.count - 1)));
@@ -114,10 +108,10 @@ absl::Status MatrixMultiplier::Multiply(const Tensor& in, const CpuMatrix& weigh
   return absl::OkStatus();
 }
 
-const char* MatrixMultiplier::DenseRows(const Tensor& in, int64_t multiple) {
-  if (in.stride == in.columns && in.rows % multiple == 0) return static_cast<const char*>(in.data);
+const char* MatrixMultiplier::DenseRows(const Tensor& in) {
+  if (in.stride == in.columns) return static_cast<const char*>(in.data);
   const int64_t row_bytes = in.columns * ByteSize(in.dtype);
-  dense_.resize(RoundUp(in.rows, multiple) * row_bytes);
+  dense_.resize(in.rows * row_bytes);
   workers_->RunRows(in.rows, in.columns, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) std::memcpy(dense_.data() + r * row_bytes, in.Rows(r, r + 1).data, row_bytes);
   });

@@ -30,8 +30,6 @@ class CpuMatrix : public PackedMatrix {
   int64_t panels() const { return static_cast<int64_t>(panels_.size()); }
   int64_t PanelEnd(int64_t panel) const { return std::min(rows_, (panel + 1) * kPanelOutputs); }
   GemmPanel* panel(int64_t p) const { return panels_[p].get(); }
-  // Of all panels.
-  int64_t row_multiple() const;
 
  private:
   const int64_t rows_;
@@ -59,14 +57,13 @@ class MatrixMultiplier {
 
  private:
   absl::StatusOr<std::unique_ptr<GemmPanel>> PackPanel(const float* weights, int64_t outputs, int64_t inputs);
-  // The same rows without gaps, and room to read until the next multiple.
-  const char* DenseRows(const Tensor& in, int64_t multiple);
+  const char* DenseRows(const Tensor& in);  // The same rows without gaps.
 
   const KernelTable* const kernels_;
   Workers* const workers_;
   std::unique_ptr<Gemm> preferred_;  // Null where only ours will do.
   std::unique_ptr<Gemm> fallback_;
-  std::vector<char> dense_;  // Rows that had gaps or end between two multiples.
+  std::vector<char> dense_;  // Rows that had gaps.
 };
 
 }  // namespace unmask

@@ -72,17 +72,8 @@ void OneDnnLibrary::Prepare(int64_t rows, int64_t inputs, int64_t outputs, const
   products_.emplace(key, product);
 }
 
-int64_t OneDnnLibrary::RowMultiple(int64_t inputs, int64_t outputs, const Description& layout) {
-  for (const int64_t multiple : {1, 32, 64}) {
-    try {
-      for (int64_t rows = multiple; rows <= kGemmRows; rows += multiple) Describe(rows, inputs, outputs, layout);
-      return multiple;
-    } catch (const dnnl::error& error) {
-      if (error.status != dnnl_unimplemented) throw;
-    }
-  }
-  Describe(kGemmRows, inputs, outputs, layout);
-  return kGemmRows;
+void OneDnnLibrary::CheckRows(int64_t inputs, int64_t outputs, const Description& layout) {
+  for (int64_t rows = 1; rows <= kGemmRows; ++rows) Describe(rows, inputs, outputs, layout);
 }
 
 void OneDnnLibrary::Multiply(int64_t rows, int64_t inputs, int64_t outputs, const void* in, const dnnl::memory& weights,

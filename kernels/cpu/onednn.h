@@ -54,9 +54,8 @@ class OneDnnLibrary {
   // that issues operations.
   void Prepare(int64_t rows, int64_t inputs, int64_t outputs, const dnnl::memory::desc& layout);
 
-  // The least of 1, 32, 64 and kGemmRows in whose multiples every number of rows up to kGemmRows has a product with
-  // weights packed as `layout`. Throws unimplemented where there is none.
-  int64_t RowMultiple(int64_t inputs, int64_t outputs, const dnnl::memory::desc& layout);
+  // Throws unimplemented where a number of rows up to kGemmRows has no product with weights packed as `layout`.
+  void CheckRows(int64_t inputs, int64_t outputs, const dnnl::memory::desc& layout);
 
   // out = in * weights^T; both without gaps. By worker `index`, once Prepare has seen this shape.
   void Multiply(int64_t rows, int64_t inputs, int64_t outputs, const void* in, const dnnl::memory& weights, void* out,

@@ -21,14 +21,14 @@ struct Tile {
   int64_t rows = 0;
 };
 
-// All tiles' rows, each tile's filled up to a multiple.
+// All tiles' rows.
 struct Gathered {
   std::vector<char> data;
   std::vector<int64_t> unconditional;  // Of each spec: its row in its tile, or -1.
   std::vector<Tile> tiles;
 };
 
-Gathered Gather(const Tensor& hidden, absl::Span<const SampleSpec> specs, int64_t row_multiple) {
+Gathered Gather(const Tensor& hidden, absl::Span<const SampleSpec> specs) {
   const size_t row_bytes = hidden.columns * ByteSize(hidden.dtype);
   const int64_t count = static_cast<int64_t>(specs.size());
   Gathered gathered;
@@ -40,7 +40,7 @@ Gathered Gather(const Tensor& hidden, absl::Span<const SampleSpec> specs, int64_
     for (int64_t i = first; i < count && tile.rows + rows_of(i) <= kGemmRows; ++i, ++tile.count)
       tile.rows += rows_of(i);
     first += tile.count;
-    begin += RoundUp(tile.rows, row_multiple);
+    begin += tile.rows;
     gathered.tiles.push_back(tile);
   }
   gathered.data.resize(begin * row_bytes);
@@ -81,7 +81,7 @@ ScanTask Describe(const SampleSpec& spec) {
 absl::Status PickCandidates(const KernelTable& kernels, Workers* workers, const Tensor& hidden, const CpuMatrix& head,
                             int32_t first_token, absl::Span<const SampleSpec> specs,
                             absl::Span<CandidateRecord> records) {
-  const Gathered gathered = Gather(hidden, specs, head.row_multiple());
+  const Gathered gathered = Gather(hidden, specs);
   for (const Tile& tile : gathered.tiles) {
     for (int64_t p = 0; p < head.panels(); ++p) UNMASK_RETURN_IF_ERROR(head.panel(p)->Prepare(tile.rows));
   }
