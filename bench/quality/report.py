@@ -146,7 +146,7 @@ def aims_section(r, twin):
 What the model misses it does not miss for want of size: the twin, as large, gets {percent(twin["tasks"][word]["right"])} of the {word} and
 {percent(twin["tasks"]["sorting"]["right"])} of the lists to sort right. The losses of lists and word problems were still falling when the model's training
 ended (below): the hours did not suffice. The poems it has read, and as gaps it knows most of their lines; what the poems that were
-asked about taught it of questions it carries over to about half of them.
+asked about taught it of questions it carries over to {percent(r["tasks"]["poem, line after"]["right"])} of them.
 """
 
 
@@ -180,7 +180,7 @@ def training_section(images):
             for task in ("problems", "problems2", "sorting", "sorting2", "reversing", "reversing2")]
     return f"""## The training runs
 
-The model saw {tokens:.1f} million tokens in {hours:.1f} hours ([card](../models/demo/README.md)); only the last 11.5 million were of the data as they are
+The model saw {tokens:.1f} million tokens in {hours:.1f} hours ([card](../models/demo/README.md)); only the last 41.6 million were of the data as they are
 now. The twin saw {twin_tokens:.1f} million in {twin_hours:.1f} hours, all of them of these data ([card](../models/twin/README.md)). Both always ran beside other programs.
 
 ![Loss by task](images/quality_loss.svg)
