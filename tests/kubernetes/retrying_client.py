@@ -1,5 +1,5 @@
-"""Callers with the retry policy of examples/python, each asking for the same text over and over until standard input ends. Prints JSON:
-{"calls": [[begin, end, code, text]]} with times of time.time().
+"""Callers with the retry policy of examples/python, each asking for the same text over and over until standard input ends. Prints a line
+of JSON for each call as it ends: [begin, end, code, text], with times of time.time().
 
     retrying_client.py SERVER CALLERS"""
 
@@ -17,20 +17,19 @@ import generate  # noqa: E402
 
 
 def main(server, callers):
-    ended = threading.Event()
+    ended, printing = threading.Event(), threading.Lock()
 
     def ask(seed):
         request = generate.inference_pb2.GenerateRequest(
             text="Once upon a time", options=generate.options_pb2.GenerationOptions(gen_length=64, seed=seed, temperature=1, logits_eos_inf=True, confidence_eos_eot_inf=True))
-        calls = []
         while not ended.is_set():
             begin, code, text = time.time(), "OK", ""
             try:
                 text = service.Generate(request, timeout=600).text
             except grpc.RpcError as error:
                 code = f"{error.code().name}: {error.details()}"
-            calls.append([begin, time.time(), code, f"{seed} {text}"])
-        return calls
+            with printing:
+                print(json.dumps([begin, time.time(), code, f"{seed} {text}"]), flush=True)
 
     with grpc.insecure_channel(server, options=[("grpc.service_config", generate.SERVICE_CONFIG)]) as channel:
         service = generate.inference_pb2_grpc.InferenceServiceStub(channel)
@@ -38,7 +37,8 @@ def main(server, callers):
             asked = [pool.submit(ask, seed) for seed in range(callers)]
             sys.stdin.read()
             ended.set()
-            print(json.dumps({"calls": [call for one in asked for call in one.result()]}))
+            for one in asked:
+                one.result()
 
 
 if __name__ == "__main__":
