@@ -5,7 +5,6 @@ import concurrent.futures
 import json
 import os
 import pathlib
-import signal
 import subprocess
 import tempfile
 import time
@@ -52,13 +51,8 @@ class ServiceTest(ReleaseTest):
         pod = self.release.pods("replica")[VICTIM]
         with Callers(self.release, self.calm) as callers:
             until(lambda: VICTIM in self.release.busy(), "it computes")
-            killed = node.processes(pod)
+            killed = node.kill(pod)
             self.assertLessEqual({"program", "tini", "unmask", "mpirun", "unmask-worker"}, set(killed.values()))  # The sandbox's too.
-            for pid in killed:  # At once: nothing of it can say goodbye.
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
             until(lambda: (c := self.release.pods("replica")[VICTIM]) and containers(c) != containers(pod) and is_ready(c), "it is back", limit=180)
             self.whole()
         self.assertGreater(callers.replays(), 0)
