@@ -56,7 +56,7 @@ def timelines(title, panels):
         for value in (0, largest):
             y = top + tall * (1 - value / largest)
             parts.append(f'<line x1="{left}" y1="{y:.1f}" x2="{width - 20}" y2="{y:.1f}" stroke="#bbb"/>')
-            parts.append(f'<text x="{left - 6}" y="{y + 5:.1f}" {FONT} text-anchor="end">{value:.3g}</text>')
+            parts.append(f'<text x="{left - 6}" y="{y + 5:.1f}" {FONT} text-anchor="end">{float(f"{value:.3g}"):g}</text>')
         for j, (name, line) in enumerate(lines.items()):
             path, last = [], None
             for second, value in line:

@@ -23,6 +23,7 @@ internal::v1::ReplicaDescription Description(const InstantReplicaOptions& option
   shape->set_max_sequence_length(4096);
   shape->set_mask_token_id(16382);
   shape->set_eos_token_id(16381);
+  shape->set_parameters(251'658'240);  // Of such a model. Without any, a row would cost nothing but its attention.
   v1::Shard* shard = description.add_ranks()->mutable_shard();
   shard->set_heads_end(16);
   shard->set_kv_heads_end(16);

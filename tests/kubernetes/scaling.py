@@ -85,7 +85,8 @@ def draw(name, title, lines, rate, seconds, more=()):
 
 
 def by_hand(release):
-    rate = max(1, round(2.5 * capacity(release)))
+    one = capacity(release)
+    rate = max(1, round(2.5 * one))
     record, begin = watch(release), time.time()
     try:
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -108,12 +109,12 @@ def by_hand(release):
         waiting = [value for second, value in lines["waiting"] if mark <= second <= end]
         print(f"  {replicas} replicas: {sum(rates) / max(1, len(rates)):.1f} calls/s, {waiting[0]:.0f} waiting at first, {waiting[-1]:.0f} at last")
     draw("kubernetes-scaling", f"1 to {MOST} replicas under {rate} calls a second", lines, rate, MOST * PHASE)
-    return rate
+    return one
 
 
-def by_autoscaler(release, adapter, rate):
-    # What a replica does in four seconds may wait for it.
-    target = round(4 * rate / 2.5 * POSITIONS * STEPS)
+def by_autoscaler(release, adapter, one):
+    # More than three replicas can do. What one does in four seconds may wait for it.
+    rate, target = round(3.4 * one), round(4 * one * POSITIONS * STEPS)
     release.kubectl("scale", "statefulset/unmask-replica", "--replicas=1")
     until(lambda: release.ready("replica") == ["unmask-replica-0"] and len(release.pods("replica")) == 1, "one replica")
     release.upgrade(f"--set=autoscaling.enabled=true,autoscaling.minReplicas=1,autoscaling.maxReplicas={MOST},"
@@ -144,6 +145,9 @@ def by_autoscaler(release, adapter, rate):
         assert before < size <= min(best, max(2 * before, before + 2)) if size > before else size == before - 1 and size >= best, (before, size, wanted)
     assert {c["type"]: c["status"] for c in release.get("hpa", "unmask-replica")["status"]["conditions"]}["ScalingActive"] == "True"
     lines = record.lines(begin)
+    # The metric is in the units of the target: what a call costs, and for its canvas little more.
+    each = max(work / calls for (_, work), (_, calls) in zip(lines["work"], lines["waiting"]) if calls >= 50)
+    assert POSITIONS * STEPS / 2 < each < 1.1 * POSITIONS * STEPS, each
     draw("kubernetes-autoscaling", f"Replicas by unmask_queued_work_units under {rate} calls a second", lines, rate, seconds,
          [("Work units that wait", {"": lines["work"], "target of all replicas": [(s, r * target) for s, r in lines["ready"]]})])
 
@@ -155,8 +159,8 @@ def main():
                     ROOT / "build/image/unmask-cpu.tar")
     run("ctr", "--namespace", "k8s.io", "images", "import", archive)
     release = Release("scaling", "--set=image.tag=scripted", replicas=1)
-    rate = by_hand(release)
-    by_autoscaler(release, Adapter(cluster(), release, METRIC), rate)
+    one = by_hand(release)
+    by_autoscaler(release, Adapter(cluster(), release, METRIC), one)
 
 
 if __name__ == "__main__":
