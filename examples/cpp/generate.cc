@@ -19,6 +19,8 @@ constexpr char kServiceConfig[] = R"({"methodConfig": [{
 grpc::Status Generate(const std::string& server, const std::string& prompt) {
   grpc::ChannelArguments arguments;
   arguments.SetServiceConfigJSON(kServiceConfig);
+  // An attempt to connect to a machine or pod that is gone is given up after five seconds, not twenty.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);
   const auto channel = grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(), arguments);
   const auto service = unmask::v1::InferenceService::NewStub(channel);
 

@@ -24,6 +24,8 @@ SERVICE_CONFIG = json.dumps({"methodConfig": [{
     "waitForReady": True,
     "retryPolicy": {"maxAttempts": 5, "initialBackoff": "1s", "maxBackoff": "30s", "backoffMultiplier": 3,
                     "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"]}}]})
+# An attempt to connect to a machine or pod that is gone is given up after five seconds, not twenty.
+CHANNEL_OPTIONS = [("grpc.service_config", SERVICE_CONFIG), ("grpc.min_reconnect_backoff_ms", 5000)]
 
 
 def main(server: str, prompt: str) -> None:
@@ -38,7 +40,7 @@ def main(server: str, prompt: str) -> None:
         ),
     )
     canvas = []
-    with grpc.insecure_channel(server, options=[("grpc.service_config", SERVICE_CONFIG)]) as channel:
+    with grpc.insecure_channel(server, options=CHANNEL_OPTIONS) as channel:
         service = inference_pb2_grpc.InferenceServiceStub(channel)
         for event in service.GenerateStream(request, timeout=300):
             if event.HasField("accepted"):

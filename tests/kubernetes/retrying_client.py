@@ -31,7 +31,7 @@ def main(server, callers):
             with printing:
                 print(json.dumps([begin, time.time(), code, f"{seed} {text}"]), flush=True)
 
-    with grpc.insecure_channel(server, options=[("grpc.service_config", generate.SERVICE_CONFIG)]) as channel:
+    with grpc.insecure_channel(server, options=generate.CHANNEL_OPTIONS) as channel:
         service = generate.inference_pb2_grpc.InferenceServiceStub(channel)
         with concurrent.futures.ThreadPoolExecutor(callers) as pool:
             asked = [pool.submit(ask, seed) for seed in range(callers)]
