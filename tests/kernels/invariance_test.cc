@@ -1,5 +1,6 @@
 // A row's bits do not depend on the rows beside it nor on the number of threads: every operation over 300 rows with one
 // thread is compared, bit for bit, with each of many parts of them with 1, 2 and 3 threads.
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -98,9 +99,9 @@ TEST_P(InvarianceTest, RotateAndAttend) {
     backend.Attend(layout_of(part), 0, kHeads, kHeadDim, {}, Rows(q, part), out);
   });
 
-  // Rotation, with K/V that other rows may write as well: the queries are compared.
-  Matrix scratch_keys(dtype, kLength, kHeadDim), scratch_values(dtype, kLength, kHeadDim);
-  const KvSlot scratch{kLength, scratch_keys.tensor(), scratch_values.tensor()};
+  // Rotation, of which the queries are compared; at a position for each row, so that no two write the same K/V.
+  Matrix scratch_keys(dtype, kRows, kHeadDim), scratch_values(dtype, kRows, kHeadDim);
+  const KvSlot scratch{kRows, scratch_keys.tensor(), scratch_values.tensor()};
   Matrix qkv(DType::kF32, kRows, 3 * kHeadDim);
   qkv.FillNormal(4);
   ExpectSameBits(DType::kF32, 3 * kHeadDim, [&](Backend& backend, const Part& part, const Tensor& out) {
@@ -109,6 +110,7 @@ TEST_P(InvarianceTest, RotateAndAttend) {
     backend.TakeRows(qkv.tensor(), rows, out);
     RowLayout layout = layout_of(part);
     for (RowLayout::Group& group : layout.groups) group.slot = &scratch;
+    std::copy(rows.begin(), rows.end(), layout.positions.begin());
     backend.RotateAndStore(layout, 0, 1, 1, kHeadDim, 10000, out);
   });
 }
