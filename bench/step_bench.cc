@@ -2,10 +2,11 @@
 // that a driver (bench/run.py) can interleave several of them and other engines, step by step, on a noisy machine.
 // Under mpirun all ranks take part and rank 0 talks.
 //
-//   begin none|prefix|dual [N]   N (1) generations from their start, which share their steps
-//   step                         their next step (new ones where they are over): milliseconds, and those of each
-//   operation onednn ROWS SAMPLED          the matrix products of such a step by oneDNN alone bandwidth bytes a second
-//   that the threads read canvas                       the first generation's tokens so far
+// - begin none|prefix|dual [N]: N (1) generations from their start, which share their steps
+// - step: their next step (new ones where they are over): milliseconds, and those of each operation
+// - onednn ROWS SAMPLED: the matrix products of such a step by oneDNN alone
+// - bandwidth: bytes a second that the threads read
+// - canvas: the first generation's tokens so far
 #include <time.h>
 
 #include <CLI/CLI.hpp>
