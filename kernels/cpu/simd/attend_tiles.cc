@@ -108,8 +108,7 @@ void PackQueries(const AttendTask& task, const float* queries, int64_t count, in
       }
       square[r] = LoadAs<F32>(narrow);
     }
-    Transpose(square);
-    for (int64_t p = 0; p < kRows; ++p) __builtin_memcpy(to + (tile * kRows + p) * kPairs, &square[p], 64);
+    StoreTransposed(square, to + tile * kRows * kPairs);
   }
 }
 
@@ -132,9 +131,7 @@ void PackValues(const uint16_t* values, int64_t stride, int64_t count, int64_t h
         square[p] =
             reinterpret_cast<F32>(Pair(_mm512_inserti64x4(_mm512_castsi256_si512(load(key)), load(key + 1), 1)));
       }
-      Transpose(square);
-      uint16_t* to = s.values + (tile * 2 + half) * kRows * kPairs;
-      for (int64_t d = 0; d < kRows; ++d) __builtin_memcpy(to + d * kPairs, &square[d], 64);
+      StoreTransposed(square, s.values + (tile * 2 + half) * kRows * kPairs);
     }
   }
 }

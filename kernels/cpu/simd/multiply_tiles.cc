@@ -186,10 +186,8 @@ void PackTiles(const void* rows, int64_t outputs, int64_t row_bytes, void* packe
         }
         square[o] = LoadAs<F32>(some);
       }
-      Transpose(square);
       const int64_t strip = first / kTileStrip, half = first / 16 % 2;
-      char* to = static_cast<char*>(packed) + (strip * steps + step) * kStepWeights + half * 16 * kStep;
-      for (int64_t p = 0; p < 16; ++p) __builtin_memcpy(to + p * kStep, &square[p], 64);
+      StoreTransposed(square, static_cast<char*>(packed) + (strip * steps + step) * kStepWeights + half * 16 * kStep);
     }
   }
 }

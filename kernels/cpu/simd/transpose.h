@@ -25,6 +25,12 @@ UNMASK_INLINE void Transpose(F32* rows) {
   if constexpr (kLanes >= 16) Exchange<8>(rows, kAll);
 }
 
+// The same, to kLanes rows without gaps from `to` on. `rows` is overwritten.
+UNMASK_INLINE void StoreTransposed(F32* rows, void* to) {
+  Transpose(rows);
+  __builtin_memcpy(to, rows, kLanes * sizeof(F32));
+}
+
 }  // namespace
 }  // namespace unmask::UNMASK_ISA
 
