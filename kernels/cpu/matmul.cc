@@ -17,12 +17,8 @@ constexpr int64_t kCachedWeight = 1 << 20;  // Bytes: half of a second-level cac
 }  // namespace
 
 CpuMatrix::CpuMatrix(int64_t rows, int64_t columns, std::vector<std::unique_ptr<GemmPanel>> panels)
-    : rows_(rows), columns_(columns), panels_(std::move(panels)) {}
-
-int64_t CpuMatrix::bytes() const {
-  int64_t total = 0;
-  for (const auto& panel : panels_) total += panel->bytes();
-  return total;
+    : rows_(rows), columns_(columns), panels_(std::move(panels)) {
+  for (const auto& panel : panels_) bytes_ += panel->bytes();
 }
 
 MatrixMultiplier::MatrixMultiplier(const KernelTable* kernels, DType compute_dtype, bool onednn, Workers* workers)

@@ -24,7 +24,7 @@ class CpuMatrix : public PackedMatrix {
   CpuMatrix(int64_t rows, int64_t columns, std::vector<std::unique_ptr<GemmPanel>> panels);
   int64_t rows() const override { return rows_; }
   int64_t columns() const override { return columns_; }
-  int64_t bytes() const override;
+  int64_t bytes() const override { return bytes_; }
 
   // Panel p makes outputs [p * kPanelOutputs, ...).
   int64_t panels() const { return static_cast<int64_t>(panels_.size()); }
@@ -35,6 +35,7 @@ class CpuMatrix : public PackedMatrix {
   const int64_t rows_;
   const int64_t columns_;
   const std::vector<std::unique_ptr<GemmPanel>> panels_;
+  int64_t bytes_ = 0;  // Of all panels; asked for by each product.
 };
 
 // pack(panel, weights, outputs) for each panel of the stacked slices, by all workers: `weights` is (outputs, inputs)
