@@ -26,13 +26,23 @@ endfunction()
 
 set(UNMASK_PATIENCE 1 CACHE STRING "How much more time than usual tests take in this build; they find it in their environment")
 
-# unmask_test(NAME SRCS file... LIBS lib... [RANKS n...] [ENV name=value...]): a GoogleTest program as one CTest test, bounded in
-# time; with RANKS it runs under mpirun, once for each number, as NAME@n. Test data is found relative to UNMASK_SOURCE_DIR,
+# scripts/test.sh runs two tests at once. Those that start processes and measure their patience do not like company: one at a time,
+# and first. Beside them run those that compute or compile and measure no time, with what the others leave of the machine.
+set(UNMASK_ASIDE nice -n 19)  # What their command begins with.
+function(unmask_alone)  # (TEST...)
+  if(UNMASK_PATIENCE EQUAL 1)  # More of it stands company.
+    set_tests_properties(${ARGN} PROPERTIES RESOURCE_LOCK patience COST 1000)
+  endif()
+endfunction()
+
+# unmask_test(NAME SRCS file... LIBS lib... [RANKS n...] [ENV name=value...] [ASIDE]): a GoogleTest program as one CTest test, bounded
+# in time; with RANKS it runs under mpirun, once for each number, as NAME@n. Test data is found relative to UNMASK_SOURCE_DIR,
 # programs in UNMASK_BIN_DIR.
 function(unmask_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SRCS;LIBS;ENV;LABELS;RANKS" ${ARGN})
+  cmake_parse_arguments(ARG "ASIDE" "TIMEOUT" "SRCS;LIBS;ENV;LABELS;RANKS" ${ARGN})
   add_executable(${name} ${ARG_SRCS})
   unmask_sanitized(${name})
+  target_compile_options(${name} PRIVATE -O0)  # What it tests is optimised; this saves a quarter of its own compilation.
   target_link_libraries(${name} PRIVATE unmask_options ${ARG_LIBS} GTest::gmock GTest::gtest)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/bin)
   if(NOT ARG_TIMEOUT)
@@ -41,13 +51,22 @@ function(unmask_test name)
   math(EXPR ARG_TIMEOUT "${ARG_TIMEOUT} * ${UNMASK_PATIENCE}")
   set(environment "UNMASK_SOURCE_DIR=${CMAKE_SOURCE_DIR};UNMASK_BIN_DIR=${CMAKE_BINARY_DIR}/bin;OMP_WAIT_POLICY=passive")
   list(APPEND environment UNMASK_PATIENCE=${UNMASK_PATIENCE} ${ARG_ENV})
+  set(aside)
+  if(ARG_ASIDE)
+    set(aside ${UNMASK_ASIDE})
+  endif()
+  set(tests)
   if(ARG_RANKS)
     foreach(ranks ${ARG_RANKS})
-      add_test(NAME ${name}@${ranks} COMMAND ${CMAKE_SOURCE_DIR}/scripts/mpirun.sh ${ranks} $<TARGET_FILE:${name}>)
-      set_tests_properties(${name}@${ranks} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}" ENVIRONMENT "${environment}")
+      add_test(NAME ${name}@${ranks} COMMAND ${aside} ${CMAKE_SOURCE_DIR}/scripts/mpirun.sh ${ranks} $<TARGET_FILE:${name}>)
+      list(APPEND tests ${name}@${ranks})
     endforeach()
   else()
-    add_test(NAME ${name} COMMAND ${name})
-    set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}" ENVIRONMENT "${environment}")
+    add_test(NAME ${name} COMMAND ${aside} $<TARGET_FILE:${name}>)
+    set(tests ${name})
+  endif()
+  set_tests_properties(${tests} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}" ENVIRONMENT "${environment}")
+  if(NOT ARG_ASIDE)
+    unmask_alone(${tests})
   endif()
 endfunction()
