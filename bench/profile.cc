@@ -34,6 +34,10 @@ class ProfilingBackend : public Backend {
     profile_.flop += 2.0 * in.rows * weight.rows() * weight.columns();
     Time(Operation::kMatMul, [&] { backend_->MatMul(in, weight, out); });
   }
+  void MatMulSwiGlu(const Tensor& in, const PackedMatrix& weight, const Tensor& gate_up, const Tensor& out) override {
+    profile_.flop += 2.0 * in.rows * weight.rows() * weight.columns();
+    Time(Operation::kMatMul, [&] { backend_->MatMulSwiGlu(in, weight, gate_up, out); });
+  }
   void RotateAndStore(const RowLayout& layout, int layer, int heads, int kv_heads, int head_dim, float theta,
                       const Tensor& qkv) override {
     Time(Operation::kRotate, [&] { backend_->RotateAndStore(layout, layer, heads, kv_heads, head_dim, theta, qkv); });

@@ -125,6 +125,13 @@ class Backend {
   // out = silu(gate) * up. gate_up: (rows, 2 * columns) fp32, gate | up. out: (rows, columns) compute dtype.
   virtual void SwiGlu(const Tensor& gate_up, const Tensor& out) = 0;
 
+  // The two in one, and the same bits: out = silu(in * gate^T) * (in * up^T), where `weight` stacks gate over up.
+  // gate_up: scratch of (rows, rows of weight) fp32, which need not be written.
+  virtual void MatMulSwiGlu(const Tensor& in, const PackedMatrix& weight, const Tensor& gate_up, const Tensor& out) {
+    MatMul(in, weight, gate_up);
+    SwiGlu(gate_up, out);
+  }
+
   // sum += delta, both fp32.
   virtual void Add(const Tensor& delta, const Tensor& sum) = 0;
 

@@ -148,8 +148,7 @@ void Model::Mlp(int layer, const Tensor& hidden, const Tensor& delta) {
   const Tensor gate_up = activations_.gate_up.Rows(0, hidden.rows);
   const Tensor activated = activations_.activated.Rows(0, hidden.rows);
   backend_->RmsNorm(hidden, w.mlp_norm.tensor, config_.norm_epsilon, normed);
-  backend_->MatMul(normed, *w.gate_up, gate_up);
-  backend_->SwiGlu(gate_up, activated);
+  backend_->MatMulSwiGlu(normed, *w.gate_up, gate_up, activated);
   backend_->MatMul(activated, *w.down, delta);
   ranks_->AllReduceSum(delta);
   backend_->Add(delta, hidden);

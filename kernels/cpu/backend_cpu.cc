@@ -14,6 +14,7 @@
 #include "kernels/checks.h"
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/gemm.h"
+#include "kernels/cpu/huge_pages.h"
 #include "kernels/cpu/int8_matmul.h"
 #include "kernels/cpu/kernel_table.h"
 #include "kernels/cpu/matmul.h"
@@ -56,9 +57,7 @@ class CpuBackend : public Backend {
 
   absl::StatusOr<std::unique_ptr<Buffer>> Allocate(int64_t bytes) override {
     if (bytes < 0) return absl::InvalidArgumentError(absl::StrCat("allocating ", bytes, " bytes"));
-    constexpr size_t kAlignment = 64;
-    const size_t rounded = (static_cast<size_t>(bytes) / kAlignment + 1) * kAlignment;
-    void* data = std::aligned_alloc(kAlignment, rounded);
+    void* data = AllocateInHugePages(bytes);
     if (data == nullptr) return absl::ResourceExhaustedError(absl::StrCat("no memory for ", bytes, " bytes"));
     return std::make_unique<HostBuffer>(data);
   }
@@ -128,6 +127,18 @@ class CpuBackend : public Backend {
       UNMASK_RETURN_IF_ERROR(CheckShape("out", out, in.rows, weight.rows(), DType::kF32));
       if (const auto* quantised = dynamic_cast<const Int8Matrix*>(&weight)) return int8_->Multiply(in, *quantised, out);
       return multiplier_.Multiply(in, static_cast<const CpuMatrix&>(weight), out);
+    });
+  }
+
+  void MatMulSwiGlu(const Tensor& in, const PackedMatrix& weight, const Tensor& gate_up, const Tensor& out) override {
+    const auto* matrix = dynamic_cast<const CpuMatrix*>(&weight);
+    if (matrix == nullptr || !MatrixMultiplier::HasPairs(*matrix)) {
+      return Backend::MatMulSwiGlu(in, weight, gate_up, out);
+    }
+    Issue("MatMulSwiGlu", [&]() -> absl::Status {
+      UNMASK_RETURN_IF_ERROR(CheckShape("in", in, in.rows, weight.columns(), dtype_));
+      UNMASK_RETURN_IF_ERROR(CheckShape("out", out, in.rows, weight.rows() / 2, dtype_));
+      return multiplier_.MultiplySwiGlu(in, *matrix, out);
     });
   }
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -41,14 +42,14 @@ struct Shared {
 
 class OneDnnPanel : public GemmPanel {
  public:
-  OneDnnPanel(Shared* shared, dnnl::memory weights, int64_t outputs, int64_t inputs)
+  OneDnnPanel(Shared* shared, OneDnnWeights weights, int64_t outputs, int64_t inputs)
       : shared_(*shared), weights_(std::move(weights)), outputs_(outputs), inputs_(inputs) {}
 
-  int64_t bytes() const override { return static_cast<int64_t>(weights_.get_desc().get_size()); }
+  int64_t bytes() const override { return static_cast<int64_t>(weights_.memory.get_desc().get_size()); }
 
   absl::Status Prepare(int64_t rows) override {
     return GuardOneDnn("matrix product", [&] {
-      shared_.library.Prepare(rows, inputs_, outputs_, weights_.get_desc());
+      shared_.library.Prepare(rows, inputs_, outputs_, weights_.memory.get_desc());
       for (std::vector<float>& dense : shared_.dense) {
         if (static_cast<int64_t>(dense.size()) < rows * outputs_) dense.resize(rows * outputs_);
       }
@@ -60,7 +61,7 @@ class OneDnnPanel : public GemmPanel {
       // brgemm writes without gaps only; a panel of a wider matrix is copied from the cache.
       const bool dense = out.stride == out.columns;
       float* to = dense ? out.f32() : shared_.dense[worker].data();
-      shared_.library.Multiply(out.rows, inputs_, outputs_, in, weights_, to, worker);
+      shared_.library.Multiply(out.rows, inputs_, outputs_, in, weights_.memory, to, worker);
       if (dense) return;
       for (int64_t r = 0; r < out.rows; ++r) {
         std::memcpy(out.f32() + r * out.stride, to + r * out.columns, out.columns * sizeof(float));
@@ -70,7 +71,7 @@ class OneDnnPanel : public GemmPanel {
 
  private:
   Shared& shared_;
-  const dnnl::memory weights_;
+  const OneDnnWeights weights_;
   const int64_t outputs_;
   const int64_t inputs_;
 };
@@ -85,8 +86,9 @@ class Trial {
   absl::Status Run() {
     UNMASK_RETURN_IF_ERROR(GuardOneDnn("trying a matrix product", [&] {
       const std::vector<float> weights = Random(0, outputs_ * inputs_);
-      weights_ = shared_.library.Pack(weights.data(), outputs_, inputs_);
-      shared_.library.CheckRows(inputs_, outputs_, weights_.get_desc());
+      OneDnnWeights packed = shared_.library.Pack(weights.data(), outputs_, inputs_);
+      shared_.library.CheckRows(inputs_, outputs_, packed.memory.get_desc());
+      panel_ = std::make_unique<OneDnnPanel>(&shared_, std::move(packed), outputs_, inputs_);
       in_ = Random(1, kGemmRows * inputs_);
       narrow_.resize(in_.size());
       for (size_t i = 0; i < in_.size(); ++i) {  // Any bf16 numbers do: cut the floats.
@@ -116,10 +118,9 @@ class Trial {
 
   absl::StatusOr<std::vector<float>> Product(int64_t rows) {
     std::vector<float> out(rows * outputs_);
-    OneDnnPanel panel(&shared_, weights_, outputs_, inputs_);
-    UNMASK_RETURN_IF_ERROR(panel.Prepare(rows));
+    UNMASK_RETURN_IF_ERROR(panel_->Prepare(rows));
     const void* in = dtype_ == DType::kF32 ? static_cast<const void*>(in_.data()) : narrow_.data();
-    UNMASK_RETURN_IF_ERROR(panel.Multiply(in, {DType::kF32, rows, outputs_, outputs_, out.data()}, /*worker=*/0));
+    UNMASK_RETURN_IF_ERROR(panel_->Multiply(in, {DType::kF32, rows, outputs_, outputs_, out.data()}, /*worker=*/0));
     return out;
   }
 
@@ -127,7 +128,7 @@ class Trial {
   const int64_t outputs_;
   const int64_t inputs_;
   Shared shared_;
-  dnnl::memory weights_;
+  std::unique_ptr<OneDnnPanel> panel_;
   std::vector<float> in_;
   std::vector<uint16_t> narrow_;
 };

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernels/cpu/gemm.h"
+#include "kernels/cpu/huge_pages.h"
 
 namespace unmask {
 namespace {
@@ -67,7 +68,7 @@ class SimdPanel : public GemmPanel {
   Shared& shared_;
   const int64_t outputs_;
   const int64_t inputs_;
-  std::vector<char> data_;  // [strip][inputs][panel_columns], outputs padded with 0.
+  HugePageVector<char> data_;  // [strip][inputs][panel_columns], outputs padded with 0.
 };
 
 class SimdGemm : public Gemm {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernels/cpu/gemm.h"
+#include "kernels/cpu/huge_pages.h"
 #include "kernels/cpu/int8_matmul.h"
 
 namespace unmask {
@@ -43,7 +44,7 @@ class PackedTiles {
   const KernelTable& kernels_;
   const int64_t outputs_;
   const int64_t row_bytes_;
-  std::vector<CacheLine> packed_;
+  HugePageVector<CacheLine> packed_;
 };
 
 class TilePanel : public GemmPanel {

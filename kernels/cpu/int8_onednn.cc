@@ -15,24 +15,25 @@ using Type = dnnl::memory::data_type;
 
 class OneDnnInt8Panel : public Int8Panel {
  public:
-  OneDnnInt8Panel(OneDnnLibrary* library, dnnl::memory weights, int64_t outputs, int64_t inputs)
+  OneDnnInt8Panel(OneDnnLibrary* library, OneDnnWeights weights, int64_t outputs, int64_t inputs)
       : library_(*library), weights_(std::move(weights)), outputs_(outputs), inputs_(inputs) {
-    library_.CheckRows(inputs, outputs, weights_.get_desc());
+    library_.CheckRows(inputs, outputs, weights_.memory.get_desc());
   }
 
-  int64_t bytes() const override { return static_cast<int64_t>(weights_.get_desc().get_size()); }
+  int64_t bytes() const override { return static_cast<int64_t>(weights_.memory.get_desc().get_size()); }
 
   absl::Status Prepare(int64_t rows) override {
-    return GuardOneDnn("int8 product", [&] { library_.Prepare(rows, inputs_, outputs_, weights_.get_desc()); });
+    return GuardOneDnn("int8 product", [&] { library_.Prepare(rows, inputs_, outputs_, weights_.memory.get_desc()); });
   }
 
   absl::Status Multiply(const int8_t* in, int64_t rows, int32_t* sums, int worker) override {
-    return GuardOneDnn("int8 product", [&] { library_.Multiply(rows, inputs_, outputs_, in, weights_, sums, worker); });
+    return GuardOneDnn("int8 product",
+                       [&] { library_.Multiply(rows, inputs_, outputs_, in, weights_.memory, sums, worker); });
   }
 
  private:
   OneDnnLibrary& library_;
-  const dnnl::memory weights_;
+  const OneDnnWeights weights_;
   const int64_t outputs_;
   const int64_t inputs_;
 };

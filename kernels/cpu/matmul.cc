@@ -81,6 +81,37 @@ absl::StatusOr<std::unique_ptr<CpuMatrix>> MatrixMultiplier::Pack(absl::Span<con
 }
 
 absl::Status MatrixMultiplier::Multiply(const Tensor& in, const CpuMatrix& weight, const Tensor& out) {
+  return ForBlocks(in, weight, weight.panels(),
+                   [&](int64_t p, const char* rows, int64_t begin, int64_t end, int worker) {
+                     return weight.panel(p)->Multiply(
+                         rows, out.Rows(begin, end).Columns(p * kPanelOutputs, weight.PanelEnd(p)), worker);
+                   });
+}
+
+absl::Status MatrixMultiplier::MultiplySwiGlu(const Tensor& in, const CpuMatrix& weight, const Tensor& out) {
+  constexpr int64_t kBlock = kGemmRows * kPanelOutputs;
+  pairs_.resize(workers_->threads() * 2 * kBlock);
+  const int64_t half = weight.panels() / 2;
+  return ForBlocks(in, weight, half, [&](int64_t p, const char* rows, int64_t begin, int64_t end, int worker) {
+    float* const gate = pairs_.data() + worker * 2 * kBlock;
+    float* const up = gate + kBlock;
+    const auto multiply = [&](int64_t panel, float* to) {
+      return weight.panel(panel)->Multiply(rows, {DType::kF32, end - begin, kPanelOutputs, kPanelOutputs, to}, worker);
+    };
+    UNMASK_RETURN_IF_ERROR(multiply(p, gate));
+    UNMASK_RETURN_IF_ERROR(multiply(half + p, up));
+    const Tensor to = out.Rows(begin, end).Columns(p * kPanelOutputs, (p + 1) * kPanelOutputs);
+    for (int64_t r = 0; r < to.rows; ++r) {
+      kernels_->swiglu(gate + r * kPanelOutputs, up + r * kPanelOutputs, kPanelOutputs, to.dtype,
+                       to.Rows(r, r + 1).data);
+    }
+    return absl::OkStatus();
+  });
+}
+
+absl::Status MatrixMultiplier::ForBlocks(
+    const Tensor& in, const CpuMatrix& weight, int64_t panels,
+    absl::FunctionRef<absl::Status(int64_t, const char*, int64_t, int64_t, int)> task) {
   if (in.rows == 0) return absl::OkStatus();
   const char* dense = DenseRows(in);
   const int64_t row_bytes = in.columns * ByteSize(in.dtype);
@@ -92,12 +123,11 @@ absl::Status MatrixMultiplier::Multiply(const Tensor& in, const CpuMatrix& weigh
   std::vector<absl::Status> errors(workers_->threads());
   // Each worker keeps to its rows where all of the weight stays in its cache beside them, else to its panels.
   const bool by_rows = weight.bytes() <= kCachedWeight;
-  workers_->Run(weight.panels() * blocks.count, [&](int64_t index, int worker) {
-    const int64_t p = by_rows ? index % weight.panels() : index / blocks.count;
-    const int64_t begin = blocks.Begin(by_rows ? index / weight.panels() : index % blocks.count);
+  workers_->Run(panels * blocks.count, [&](int64_t index, int worker) {
+    const int64_t p = by_rows ? index % panels : index / blocks.count;
+    const int64_t begin = blocks.Begin(by_rows ? index / panels : index % blocks.count);
     const int64_t end = std::min(in.rows, begin + blocks.rows);
-    const absl::Status status = weight.panel(p)->Multiply(
-        dense + begin * row_bytes, out.Rows(begin, end).Columns(p * kPanelOutputs, weight.PanelEnd(p)), worker);
+    const absl::Status status = task(p, dense + begin * row_bytes, begin, end, worker);
     if (!status.ok()) errors[worker] = status;
   });
   for (absl::Status& error : errors) UNMASK_RETURN_IF_ERROR(error);

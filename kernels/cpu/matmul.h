@@ -56,7 +56,15 @@ class MatrixMultiplier {
   // See Backend::MatMul.
   absl::Status Multiply(const Tensor& in, const CpuMatrix& weight, const Tensor& out);
 
+  // See Backend::MatMulSwiGlu. What a panel of gate's and its counterpart of up's make never leaves the cache of the
+  // worker that multiplies both. For weights that HasPairs(): both halves end with a panel.
+  absl::Status MultiplySwiGlu(const Tensor& in, const CpuMatrix& weight, const Tensor& out);
+  static bool HasPairs(const CpuMatrix& weight) { return weight.rows() % (2 * kPanelOutputs) == 0; }
+
  private:
+  // task(panel < panels, begin, end, worker) for blocks of `in`'s rows; as Multiply wants it for that many panels.
+  absl::Status ForBlocks(const Tensor& in, const CpuMatrix& weight, int64_t panels,
+                         absl::FunctionRef<absl::Status(int64_t, const char* rows, int64_t, int64_t, int)> task);
   absl::StatusOr<std::unique_ptr<GemmPanel>> PackPanel(const float* weights, int64_t outputs, int64_t inputs);
   const char* DenseRows(const Tensor& in);  // The same rows without gaps.
 
@@ -64,7 +72,8 @@ class MatrixMultiplier {
   Workers* const workers_;
   std::unique_ptr<Gemm> preferred_;  // Null where only ours will do.
   std::unique_ptr<Gemm> fallback_;
-  std::vector<char> dense_;  // Rows that had gaps.
+  std::vector<char> dense_;   // Rows that had gaps.
+  std::vector<float> pairs_;  // Of each worker: a block's outputs of a panel of gate's, then of up's.
 };
 
 }  // namespace unmask

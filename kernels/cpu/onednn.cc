@@ -47,14 +47,16 @@ OneDnnLibrary::OneDnnLibrary(const OneDnnTypes& types, int workers)
   for (Worker& worker : workers_) worker.stream = dnnl::stream(engine_);
 }
 
-dnnl::memory OneDnnLibrary::Pack(const void* weights, int64_t outputs, int64_t inputs) {
+OneDnnWeights OneDnnLibrary::Pack(const void* weights, int64_t outputs, int64_t inputs) {
   const Description any({inputs, outputs}, types_.packed, Tag::any);
-  dnnl::memory packed(Describe(kGemmRows, inputs, outputs, any).weights_desc(), engine_);
+  const Description layout = Describe(kGemmRows, inputs, outputs, any).weights_desc();
+  OneDnnWeights packed{.storage = HugePageVector<char>(layout.get_size())};
+  packed.memory = dnnl::memory(layout, engine_, packed.storage.data());
   // (outputs, inputs) row-major is (inputs, outputs) transposed.
   const Description plain({inputs, outputs}, types_.stored, Tag::ba);
   dnnl::memory from(plain, engine_, const_cast<void*>(weights));
   dnnl::stream stream(engine_);  // Of its own: panels are packed by many threads at once.
-  dnnl::reorder(from, packed).execute(stream, from, packed);
+  dnnl::reorder(from, packed.memory).execute(stream, from, packed.memory);
   stream.wait();
   return packed;
 }

@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "kernels/cpu/huge_pages.h"
 
 namespace unmask {
 
@@ -41,14 +42,20 @@ absl::Status GuardOneDnn(const char* what, const Action& action) {
 // "onednn-2.6.3/avx512_core_bf16": what decides bits.
 std::string OneDnnName();
 
+// Packed. For moves only: `memory` is a view of the storage.
+struct OneDnnWeights {
+  HugePageVector<char> storage;
+  dnnl::memory memory;  // That storage.
+};
+
 // What all panels share: the engine, and the primitives by shape. Throws dnnl::error; unimplemented where a product
 // would not be brgemm's.
 class OneDnnLibrary {
  public:
   OneDnnLibrary(const OneDnnTypes& types, int workers);
 
-  // (outputs, inputs) row-major in the stored type; by any thread.
-  dnnl::memory Pack(const void* weights, int64_t outputs, int64_t inputs);
+  // (outputs, inputs) row-major in the stored type, by any thread.
+  OneDnnWeights Pack(const void* weights, int64_t outputs, int64_t inputs);
 
   // Makes the product of `rows` rows with weights packed as `layout`, and room for it, at the first use. By the thread
   // that issues operations.

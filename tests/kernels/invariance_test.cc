@@ -64,6 +64,30 @@ TEST_P(InvarianceTest, MatMul) {
   }
 }
 
+// In one as in two, of widths that can be taken panel by panel and others.
+TEST_P(InvarianceTest, MatMulSwiGlu) {
+  const DType dtype = GetParam().dtype;
+  for (const int columns : {90, 512}) {
+    Matrix in(dtype, kRows, 64, 16), weight(DType::kF32, 2 * columns, 64), gate_up(DType::kF32, kRows, 2 * columns);
+    in.FillNormal(1);
+    weight.FillNormal(2);
+    const auto in_one = [&](Backend& backend, const Part& part, const Tensor& out) {
+      const auto packed = backend.Pack({weight.tensor()});
+      backend.MatMulSwiGlu(Rows(in, part), **packed, Rows(gate_up, part), out);
+    };
+    ExpectSameBits(dtype, columns, in_one);
+
+    Matrix one(dtype, kRows, columns), two(dtype, kRows, columns);
+    const auto backend = GetParam().Open(2);
+    in_one(*backend, Part{0, kRows}, one.tensor());
+    const auto packed = backend->Pack({weight.tensor()});
+    backend->MatMul(in.tensor(), **packed, gate_up.tensor());
+    backend->SwiGlu(gate_up.tensor(), two.tensor());
+    ASSERT_EQ(backend->Synchronize(), absl::OkStatus());
+    for (int r = 0; r < kRows; ++r) EXPECT_EQ(one.RowBytes(r), two.RowBytes(r)) << columns << ", row " << r;
+  }
+}
+
 TEST_P(InvarianceTest, RmsNormAndSwiGlu) {
   Matrix in(DType::kF32, kRows, 180), weight(DType::kF32, 1, 180);
   in.FillNormal(1);
