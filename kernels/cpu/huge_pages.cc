@@ -17,10 +17,11 @@ constexpr size_t RoundUp(size_t bytes, size_t multiple) { return (bytes + multip
 }  // namespace
 
 void* AllocateInHugePages(size_t bytes) {
-  void* data =
-      std::aligned_alloc(bytes < kHugePage ? kCacheLine : kHugePage, RoundUp(std::max<size_t>(bytes, 1), kCacheLine));
+  void* data = nullptr;
+  if (posix_memalign(&data, bytes < kHugePage ? kCacheLine : kHugePage, std::max(bytes, kCacheLine)) != 0)
+    return nullptr;
   const size_t whole = bytes / kHugePage * kHugePage;
-  if (data != nullptr && whole > 0) madvise(data, whole, MADV_HUGEPAGE);  // Where refused, 4 KiB will do.
+  if (whole > 0) madvise(data, whole, MADV_HUGEPAGE);  // Where refused, 4 KiB will do.
   return data;
 }
 
