@@ -8,6 +8,8 @@
 #include <tuple>
 #include <utility>
 
+#include "kernels/cpu/huge_pages.h"
+
 extern "C" void omp_set_num_threads(int threads);
 
 namespace unmask::bench {
@@ -53,8 +55,8 @@ class Bare : public BareOneDnn {
       const dnnl::matmul::primitive_desc description({in, weight, out}, engine_);
       const auto key = std::make_tuple(s.rows, s.outputs, s.inputs);
       if (primitives_.count(key) == 0) primitives_.emplace(key, dnnl::matmul(description));
-      dnnl::memory packed(description.weights_desc(), engine_);
-      std::fill_n(static_cast<char*>(packed.get_data_handle()), description.weights_desc().get_size(), 1);
+      weights_.emplace_back(description.weights_desc().get_size(), 1);
+      const dnnl::memory packed(description.weights_desc(), engine_, weights_.back().data());
       calls_.push_back({&primitives_.at(key),
                         {{DNNL_ARG_SRC, dnnl::memory(in, engine_, in_.data())},
                          {DNNL_ARG_WEIGHTS, packed},
@@ -80,6 +82,7 @@ class Bare : public BareOneDnn {
   dnnl::engine engine_{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream_{engine_};
   std::map<std::tuple<int64_t, int64_t, int64_t>, dnnl::matmul> primitives_;
+  std::vector<HugePageVector<char>> weights_;  // In such pages as ours.
   std::vector<char> in_, out_;
   std::vector<Call> calls_;
 };

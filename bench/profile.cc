@@ -47,7 +47,7 @@ class ProfilingBackend : public Backend {
     Time(Operation::kAttend, [&] { backend_->Attend(layout, layer, heads, head_dim, kv_map, q, out); });
   }
   void SwiGlu(const Tensor& gate_up, const Tensor& out) override {
-    Time(Operation::kSwiGlu, [&] { backend_->SwiGlu(gate_up, out); });
+    Time(Operation::kMatMul, [&] { backend_->SwiGlu(gate_up, out); });
   }
   void Add(const Tensor& delta, const Tensor& sum) override {
     Time(Operation::kAdd, [&] { backend_->Add(delta, sum); });
@@ -76,9 +76,8 @@ class ProfilingBackend : public Backend {
 }  // namespace
 
 const char* NameOf(Operation operation) {
-  constexpr const char* kNames[kOperations] = {"embedding",     "norms",      "layer products",
-                                               "rotary + K/V",  "attention",  "SwiGLU",
-                                               "residual sums", "row gather", "head + choice"};
+  constexpr const char* kNames[kOperations] = {"embedding", "norms",         "layer products", "rotary + K/V",
+                                               "attention", "residual sums", "row gather",     "head + choice"};
   return kNames[static_cast<int>(operation)];
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """run.py BUILD [PARTS]: measures everything of docs/performance.md side by side, prints a table, writes BUILD/bench/report.md and
-plots beside it. PARTS: some of the letters abcdefg. Two threads, prompt 64, gen 64, block 32, steps 64; one machine, one run; medians over interleaved rounds.
+plots beside it. PARTS: some of the letters abcdefgh. Two threads, prompt 64, gen 64, block 32, steps 64; one machine, one run; medians over interleaved rounds.
 
 Peers that are missing under BUILD/peers are reported, not fatal. UNMASK_BENCH_ROUNDS: rounds a comparison;
 UNMASK_BENCH_BURSTS: see instruments.Burst."""
@@ -31,8 +31,8 @@ profiles = {}  # dtype -> {operation: share}
 speeds = {}    # engine -> steps a second
 
 
-def ours(dtype, threads, ranks=1):
-    argv = [STEP, "--model", MODEL, "--dtype", dtype, "--threads", str(threads)]
+def ours(dtype, threads, ranks=1, more=()):
+    argv = [STEP, "--model", MODEL, "--dtype", dtype, "--threads", str(threads), *more]
     if ranks > 1:
         argv = [os.path.join(ROOT, "scripts", "mpirun.sh"), str(ranks)] + argv
     instrument = Instrument(argv)
@@ -57,7 +57,7 @@ def result(letter, what, target, ratio, digits=2, best=max):
 
 
 def products_and_profile(dtype):
-    """(a) and (b): wall clock on two threads, and the processor's time on one, which other programs change less."""
+    """(a) and (b), SwiGLU with the product that it is a part of: wall clock on two threads, and the processor's time on one, which other programs change less."""
     for threads, clock in ((2, "ms"), (1, "cpu_ms")):
         with ours(dtype, threads) as engine:
             values = interleave([("step", lambda: warm_step(engine)), ("bare", lambda: engine.ask("onednn 128 16"))],
@@ -185,6 +185,14 @@ def int8():
     sections.append("\n".join(lines))
 
 
+def pages(dtype):
+    """(h)"""
+    with ours(dtype, 2) as huge, ours(dtype, 2, more=["--small-pages"]) as small:
+        values = interleave([("huge", lambda: warm_step(huge)["ms"]), ("small", lambda: warm_step(small)["ms"])], ROUNDS,
+                            f"{dtype}, pages of 2 MiB and of 4 KiB")
+    result("h", f"pages of 2 MiB ÷ pages of 4 KiB, steps/s, {dtype}", None, Ratio(values["small"], values["huge"]))
+
+
 def machine():
     with open("/proc/cpuinfo") as info:
         name = next((line.split(":")[1].strip() for line in info if line.startswith("model name")), platform.machine())
@@ -219,10 +227,10 @@ def write_report(before):
 def main():
     before = machine()
     print(before)
-    chosen = sys.argv[2] if len(sys.argv) > 2 else "abcdefg"
+    chosen = sys.argv[2] if len(sys.argv) > 2 else "abcdefgh"
     both, all_three = ("bf16", "fp32"), ("bf16", "fp32", "int8")
     parts = [("ab", products_and_profile, all_three), ("c", peers, both), ("d", ranks, both), ("e", coordinator, (None,)),
-             ("f", caches, both), ("g", int8, (None,))]
+             ("f", caches, both), ("g", int8, (None,)), ("h", pages, all_three)]
     for letters, measure, dtypes in parts:
         for dtype in dtypes if set(letters) & set(chosen) else ():
             measure(*([dtype] if dtype else []))

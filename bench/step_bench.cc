@@ -7,9 +7,11 @@
 // - onednn ROWS SAMPLED: the matrix products of such a step by oneDNN alone
 // - bandwidth: bytes a second that the threads read
 // - canvas: the first generation's tokens so far
+#include <sys/prctl.h>
 #include <time.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdlib>
 #include <iostream>
 #include <map>
@@ -34,6 +36,7 @@ struct Flags {
   std::string model;
   std::string dtype = "fp32";
   int threads = 1;
+  bool small_pages = false;
 };
 
 // That this process has had, over all its threads: what a crowded machine does not change.
@@ -143,7 +146,11 @@ int Main(int argc, char** argv) {
   app.add_option("--model", flags.model, "folder of a checkpoint")->required();
   app.add_option("--dtype", flags.dtype, "fp32, bf16 or int8")->capture_default_str();
   app.add_option("--threads", flags.threads, "of this rank")->capture_default_str();
+  app.add_flag("--small-pages", flags.small_pages, "pages of 4 KiB, to compare, whoever asks for larger ones");
   CLI11_PARSE(app, argc, argv);
+  if (flags.small_pages && prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) != 0) {
+    return Fail(absl::ErrnoToStatus(errno, "--small-pages"));
+  }
 
   std::unique_ptr<Communicator> ranks = SoloCommunicator();
   if (std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr) {
