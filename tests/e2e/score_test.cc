@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tests/support/golden.h"
+#include "tests/support/patience.h"
 #include "tests/support/service.h"
 #include "tests/worker/made_checkpoint.h"
 
@@ -33,7 +34,7 @@ v1::ScoreRequest Ask(const std::vector<int32_t>& prompt, const std::vector<int32
 
 v1::ScoreResponse Score(testing::Service& service, const v1::ScoreRequest& request) {
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(120));
+  context.set_deadline(std::chrono::system_clock::now() + Patience() * std::chrono::seconds(120));
   v1::ScoreResponse response;
   const grpc::Status status = service.inference().Score(&context, request, &response);
   EXPECT_TRUE(status.ok()) << status.error_message();

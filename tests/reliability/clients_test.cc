@@ -16,6 +16,7 @@
 #include "tests/reliability/faults.h"
 #include "tests/reliability/load.h"
 #include "tests/support/golden.h"
+#include "tests/support/patience.h"
 
 namespace unmask {
 namespace {
@@ -65,8 +66,9 @@ TEST(ClientsTest, ARequestIsAnsweredTheSameAloneAndAmongAllOthers) {
     std::vector<Answer> together(order.size());
     std::vector<std::thread> clients;
     for (const int n : order) {
-      clients.emplace_back(
-          [&, n] { together[n] = Generate(service, MixedRequest(n % requests), seconds(ByForm(120, 600))); });
+      clients.emplace_back([&, n] {
+        together[n] = Generate(service, MixedRequest(n % requests), Patience() * seconds(ByForm(120, 600)));
+      });
     }
     for (std::thread& client : clients) client.join();
     for (size_t n = 0; n < together.size(); ++n) {
@@ -147,11 +149,11 @@ TEST(ClientsTest, SlowReadersGetMergedStepsAndTheRightEndAndHoldNobodyUp) {
   std::vector<std::unique_ptr<Reader>> slow;
   for (int i = 0; i < readers; ++i) {
     slow.push_back(std::make_unique<Reader>());
-    slow.back()->context.set_deadline(std::chrono::system_clock::now() + seconds(ByForm(120, 600)));
+    slow.back()->context.set_deadline(std::chrono::system_clock::now() + Patience() * seconds(ByForm(120, 600)));
     slow.back()->stream = stub->GenerateStream(&slow.back()->context, request);
   }
   // They do not read; all the same their work is done, and their K/V is free.
-  EXPECT_TRUE(Eventually(seconds(ByForm(60, 300)), [&] {
+  EXPECT_TRUE(Eventually(Patience() * seconds(ByForm(60, 300)), [&] {
     const v1::GetFleetResponse fleet = service.GetFleet();
     return fleet.queued() == 0 && fleet.replicas(0).running() == 0 && fleet.replicas(0).steps() > 480 + 8;
   })) << service.GetFleet().ShortDebugString();
