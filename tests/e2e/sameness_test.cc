@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "tests/support/golden.h"
-#include "tests/support/patience.h"
 #include "tests/support/service.h"
 
 namespace unmask {
@@ -90,8 +89,7 @@ TEST(SamenessTest, NeitherCompanyNorOrderNorARestartChangesAText) {
 
   const auto together = GenerateTogether(service, kRequests, 1);
   const uint64_t steps_together = StepsRun(service) - steps_alone;
-  const uint64_t company = Patience() == 1 ? 4 : 2;  // A slow program's requests come one by one, too.
-  EXPECT_LT(steps_together * company, static_cast<uint64_t>(passes)) << "the windows did not share steps";
+  EXPECT_LT(steps_together * 4, static_cast<uint64_t>(passes)) << "the windows did not share steps";
   for (int i = 0; i < kRequests; ++i) EXPECT_EQ(Identity(together[i]), alone[i]) << "request " << i << " in company";
 
   // Another process of the replica, between two runs.
