@@ -14,14 +14,11 @@ namespace {
 class PackedTiles {
  public:
   PackedTiles(const KernelTable* kernels, const void* rows, int64_t outputs, int64_t row_bytes)
-      : kernels_(*kernels),
-        outputs_(outputs),
-        row_bytes_(row_bytes),
-        packed_(PackedTileBytes(outputs, row_bytes) / sizeof(CacheLine)) {
+      : kernels_(*kernels), outputs_(outputs), row_bytes_(row_bytes), packed_(PackedTileBytes(outputs, row_bytes)) {
     kernels_.pack_tiles(rows, outputs, row_bytes, packed_.data());
   }
 
-  int64_t bytes() const { return static_cast<int64_t>(packed_.size() * sizeof(CacheLine)); }
+  int64_t bytes() const { return static_cast<int64_t>(packed_.size()); }
 
   void Multiply(bool int8, const void* in, int64_t rows, void* out, int64_t out_stride) const {
     kernels_.multiply_tiles({.int8 = int8,
@@ -37,14 +34,10 @@ class PackedTiles {
   int64_t outputs() const { return outputs_; }
 
  private:
-  struct alignas(64) CacheLine {  // Tiles are read quickest from whole ones.
-    char bytes[64];
-  };
-
   const KernelTable& kernels_;
   const int64_t outputs_;
   const int64_t row_bytes_;
-  HugePageVector<CacheLine> packed_;
+  HugePageVector<char> packed_;  // Tiles are read quickest from whole cache lines, as these are.
 };
 
 class TilePanel : public GemmPanel {
