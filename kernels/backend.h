@@ -2,8 +2,8 @@
 // cache policy exist once above it.
 //
 // Operations are issued in order, return nothing and stick at the first failure, which Synchronize() returns once a
-// step. One thread at a time. Every operation keeps one reduction order per row, whatever the number of rows or
-// threads: a row's bits do not depend on its neighbours.
+// step. One thread at a time, but for the parts of RunParts. Every operation keeps one reduction order per row,
+// whatever the number of rows or threads: a row's bits do not depend on its neighbours.
 //
 // Element types: the residual stream, matrix products and logits are fp32; what feeds a matrix product (a norm's
 // output, attention's, SwiGLU's) and the K/V are of the compute dtype.
@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -143,6 +144,14 @@ class Backend {
   // written by the time Synchronize() returns.
   virtual void PickCandidates(const Tensor& hidden, const PackedMatrix& head, int32_t first_token,
                               absl::Span<const SampleSpec> specs, absl::Span<CandidateRecord> records) = 0;
+
+  // part(i) for each i in [0, count), some at the same time: each issues operations of its own, which its thread does
+  // alone, and no two write to the same places. Returns when all are issued.
+  virtual void RunParts(int64_t count, absl::FunctionRef<void(int64_t part)> part) {
+    for (int64_t i = 0; i < count; ++i) part(i);
+  }
+  // How many of them at the same time; 1: there is nothing to gain by parts.
+  virtual int parts_at_once() const { return 1; }
 
   // Copies fp32 rows to host memory (tests, and the host side of collectives on a device).
   virtual void Download(const Tensor& device, absl::Span<float> host) = 0;

@@ -45,7 +45,8 @@ class CpuBackend : public Backend {
       : dtype_(options.compute_dtype),
         kernels_(*kind.kernels),
         workers_(options.threads, KeepOneDnnToThisThread),
-        multiplier_(&kernels_, options.compute_dtype, kind.onednn, &workers_) {
+        multiplier_(&kernels_, options.compute_dtype, kind.onednn, &workers_),
+        issuers_(workers_.threads()) {
     if (options.int8) int8_ = std::make_unique<Int8Multiplier>(&kernels_, kind.onednn, &workers_);
   }
 
@@ -147,7 +148,8 @@ class CpuBackend : public Backend {
     Issue("RotateAndStore", [&]() -> absl::Status {
       UNMASK_ASSIGN_OR_RETURN(const int64_t positions,
                               CheckRotation(layout, layer, heads, kv_heads, head_dim, dtype_, qkv));
-      angles_.Grow(theta, head_dim, positions);
+      AngleTable& angles = issuers_[workers_.current()].angles;
+      angles.Grow(theta, head_dim, positions);
       std::vector<const KvSlot*> slots(qkv.rows);  // Of each row; null for one of no group.
       for (const RowLayout::Group& group : layout.groups) {
         std::fill(slots.begin() + group.begin, slots.begin() + group.end, group.slot);
@@ -155,7 +157,7 @@ class CpuBackend : public Backend {
       workers_.RunRows(qkv.rows, qkv.columns, [&](int64_t begin, int64_t end) {
         for (int64_t r = begin; r < end; ++r) {
           if (slots[r] == nullptr) continue;
-          RotateRow(layout.positions[r], *slots[r], layer, heads, kv_heads, head_dim, Row<float>(qkv, r));
+          RotateRow(angles, layout.positions[r], *slots[r], layer, heads, kv_heads, head_dim, Row<float>(qkv, r));
         }
       });
       return absl::OkStatus();
@@ -230,25 +232,34 @@ class CpuBackend : public Backend {
     });
   }
 
-  absl::Status Synchronize() override { return std::exchange(failure_, absl::OkStatus()); }
+  int parts_at_once() const override { return workers_.threads(); }
+  void RunParts(int64_t count, absl::FunctionRef<void(int64_t)> part) override { workers_.RunParts(count, part); }
+
+  absl::Status Synchronize() override {
+    absl::Status first;
+    for (Issuer& issuer : issuers_) first.Update(std::exchange(issuer.failure, absl::OkStatus()));
+    return first;
+  }
 
  private:
   // Runs an operation unless one has failed before; keeps the first failure.
   template <typename Operation>
   void Issue(const char* name, const Operation& operation) {
-    if (!failure_.ok()) return;
+    absl::Status& failure = issuers_[workers_.current()].failure;
+    if (!failure.ok()) return;
     KeepOneDnnToThisThread();
     try {
-      failure_ = Annotate(operation(), name);
+      failure = Annotate(operation(), name);
     } catch (const std::bad_alloc&) {
-      failure_ = absl::ResourceExhaustedError(absl::StrCat(name, ": out of memory"));
+      failure = absl::ResourceExhaustedError(absl::StrCat(name, ": out of memory"));
     }
   }
 
-  void RotateRow(int64_t position, const KvSlot& slot, int layer, int heads, int kv_heads, int head_dim, float* row) {
+  void RotateRow(const AngleTable& angles, int64_t position, const KvSlot& slot, int layer, int heads, int kv_heads,
+                 int head_dim, float* row) {
     const int64_t half = head_dim / 2;
-    const float* cosines = angles_.Cosines(position);
-    const float* sines = angles_.Sines(position);
+    const float* cosines = angles.Cosines(position);
+    const float* sines = angles.Sines(position);
     for (int h = 0; h < heads; ++h) {
       float* head = row + int64_t{h} * head_dim;
       kernels_.rotate(head, cosines, sines, half, DType::kF32, head);
@@ -268,8 +279,11 @@ class CpuBackend : public Backend {
   Workers workers_;
   MatrixMultiplier multiplier_;
   std::unique_ptr<Int8Multiplier> int8_;  // Null: weights are multiplied in the compute dtype.
-  AngleTable angles_;
-  absl::Status failure_;
+  struct Issuer {
+    AngleTable angles;
+    absl::Status failure;
+  };
+  std::vector<Issuer> issuers_;  // By worker: who may issue operations, each in a part of its own.
 };
 
 }  // namespace

@@ -36,10 +36,8 @@ class GemmPanel {
  public:
   virtual ~GemmPanel() = default;
   virtual int64_t bytes() const = 0;
-  // Readies the panel for `rows` <= kGemmRows rows; by the thread that issues operations.
-  virtual absl::Status Prepare(int64_t rows) = 0;
-  // out = in * panel^T, by any thread, as many at once as were asked for; Prepare() has seen this number of rows.
-  // in: (rows, inputs) compute dtype, without gaps. out: (rows, outputs of the panel) fp32.
+  // out = in * panel^T, by any thread: `worker` is one of those asked for, and no two threads are the same at once.
+  // in: (rows <= kGemmRows, inputs) compute dtype, without gaps. out: (rows, outputs of the panel) fp32.
   virtual absl::Status Multiply(const void* in, const Tensor& out, int worker) = 0;
 };
 

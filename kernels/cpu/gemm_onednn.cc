@@ -47,20 +47,13 @@ class OneDnnPanel : public GemmPanel {
 
   int64_t bytes() const override { return static_cast<int64_t>(weights_.memory.get_desc().get_size()); }
 
-  absl::Status Prepare(int64_t rows) override {
-    return GuardOneDnn("matrix product", [&] {
-      shared_.library.Prepare(rows, inputs_, outputs_, weights_.memory.get_desc());
-      for (std::vector<float>& dense : shared_.dense) {
-        if (static_cast<int64_t>(dense.size()) < rows * outputs_) dense.resize(rows * outputs_);
-      }
-    });
-  }
-
   absl::Status Multiply(const void* in, const Tensor& out, int worker) override {
     return GuardOneDnn("matrix product", [&] {
       // brgemm writes without gaps only; a panel of a wider matrix is copied from the cache.
       const bool dense = out.stride == out.columns;
-      float* to = dense ? out.f32() : shared_.dense[worker].data();
+      std::vector<float>& kept = shared_.dense[worker];
+      if (!dense && static_cast<int64_t>(kept.size()) < out.rows * outputs_) kept.resize(out.rows * outputs_);
+      float* to = dense ? out.f32() : kept.data();
       shared_.library.Multiply(out.rows, inputs_, outputs_, in, weights_.memory, to, worker);
       if (dense) return;
       for (int64_t r = 0; r < out.rows; ++r) {
@@ -118,7 +111,6 @@ class Trial {
 
   absl::StatusOr<std::vector<float>> Product(int64_t rows) {
     std::vector<float> out(rows * outputs_);
-    UNMASK_RETURN_IF_ERROR(panel_->Prepare(rows));
     const void* in = dtype_ == DType::kF32 ? static_cast<const void*>(in_.data()) : narrow_.data();
     UNMASK_RETURN_IF_ERROR(panel_->Multiply(in, {DType::kF32, rows, outputs_, outputs_, out.data()}, /*worker=*/0));
     return out;

@@ -35,15 +35,10 @@ class SimdPanel : public GemmPanel {
 
   int64_t bytes() const override { return static_cast<int64_t>(data_.size()); }
 
-  absl::Status Prepare(int64_t) override {
-    if (shared_.dtype == DType::kF32) return absl::OkStatus();
-    for (std::vector<float>& scratch : shared_.scratch) {
-      if (static_cast<int64_t>(scratch.size()) < kMultiplyRows * inputs_) scratch.resize(kMultiplyRows * inputs_);
-    }
-    return absl::OkStatus();
-  }
-
   absl::Status Multiply(const void* in, const Tensor& out, int worker) override {
+    std::vector<float>& scratch = shared_.scratch[worker];
+    const int64_t wide = shared_.dtype == DType::kF32 ? 0 : kMultiplyRows * inputs_;
+    if (static_cast<int64_t>(scratch.size()) < wide) scratch.resize(wide);
     const int64_t strip = shared_.kernels->panel_columns;
     for (int64_t first = 0; first < outputs_; first += strip) {
       shared_.kernels->multiply({.dtype = shared_.dtype,
@@ -55,7 +50,7 @@ class SimdPanel : public GemmPanel {
                                  .columns = std::min(strip, outputs_ - first),
                                  .out = out.f32() + first,
                                  .out_stride = out.stride,
-                                 .scratch = shared_.scratch[worker].data()});
+                                 .scratch = scratch.data()});
     }
     return absl::OkStatus();
   }

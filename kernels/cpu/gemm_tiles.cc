@@ -44,7 +44,6 @@ class TilePanel : public GemmPanel {
  public:
   explicit TilePanel(PackedTiles tiles) : tiles_(std::move(tiles)) {}
   int64_t bytes() const override { return tiles_.bytes(); }
-  absl::Status Prepare(int64_t) override { return absl::OkStatus(); }
   absl::Status Multiply(const void* in, const Tensor& out, int) override {
     tiles_.Multiply(/*int8=*/false, in, out.rows, out.data, out.stride);
     return absl::OkStatus();
@@ -72,7 +71,6 @@ class TileInt8Panel : public Int8Panel {
  public:
   explicit TileInt8Panel(PackedTiles tiles) : tiles_(std::move(tiles)) {}
   int64_t bytes() const override { return tiles_.bytes(); }
-  absl::Status Prepare(int64_t) override { return absl::OkStatus(); }
   absl::Status Multiply(const int8_t* in, int64_t rows, int32_t* sums, int) override {
     tiles_.Multiply(/*int8=*/true, in, rows, sums, tiles_.outputs());
     return absl::OkStatus();

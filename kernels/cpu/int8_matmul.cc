@@ -19,7 +19,6 @@ class SimdPanel : public Int8Panel {
   SimdPanel(const KernelTable* kernels, const int8_t* weights, int64_t outputs, int64_t inputs)
       : kernels_(*kernels), weights_(weights, weights + outputs * inputs), outputs_(outputs), inputs_(inputs) {}
   int64_t bytes() const override { return static_cast<int64_t>(weights_.size()); }
-  absl::Status Prepare(int64_t) override { return absl::OkStatus(); }
   absl::Status Multiply(const int8_t* in, int64_t rows, int32_t* sums, int) override {
     kernels_.multiply_int8(in, rows, inputs_, weights_.data(), outputs_, sums);
     return absl::OkStatus();
@@ -101,18 +100,18 @@ absl::StatusOr<std::unique_ptr<Int8Matrix>> Int8Multiplier::Pack(absl::Span<cons
 
 absl::Status Int8Multiplier::Multiply(const Tensor& in, const Int8Matrix& weight, const Tensor& out) {
   if (in.rows == 0) return absl::OkStatus();
-  rows_.resize(in.rows * in.columns);
-  row_scales_.resize(in.rows);
+  thread_local std::vector<int8_t> kept_rows;  // By the thread that issues: mapped anew they would be cleared anew.
+  thread_local std::vector<float> kept_scales;
+  kept_rows.resize(in.rows * in.columns);
+  kept_scales.resize(in.rows);
+  int8_t* const rows = kept_rows.data();
+  float* const row_scales = kept_scales.data();
   workers_->RunRows(in.rows, in.columns, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
-      row_scales_[r] = kernels_->quantize(in.dtype, in.Rows(r, r + 1).data, in.columns, rows_.data() + r * in.columns);
+      row_scales[r] = kernels_->quantize(in.dtype, in.Rows(r, r + 1).data, in.columns, rows + r * in.columns);
     }
   });
   const RowBlocks blocks(in.rows);
-  for (const Int8Matrix::Part& part : weight.parts()) {
-    UNMASK_RETURN_IF_ERROR(part.panel->Prepare(blocks.rows));
-    UNMASK_RETURN_IF_ERROR(part.panel->Prepare(in.rows - blocks.Begin(blocks.count - 1)));
-  }
   std::vector<absl::Status> errors(workers_->threads());
   const int64_t parts = weight.parts().size();
   workers_->Run(parts * blocks.count, [&](int64_t index, int worker) {
@@ -121,13 +120,13 @@ absl::Status Int8Multiplier::Multiply(const Tensor& in, const Int8Matrix& weight
     const Int8Matrix::Part& part = weight.parts()[p];
     const int64_t outputs = part.scales.size();
     int32_t* to = sums_.data() + worker * kGemmRows * kPanelOutputs;
-    const absl::Status status = part.panel->Multiply(rows_.data() + begin * in.columns, end - begin, to, worker);
+    const absl::Status status = part.panel->Multiply(rows + begin * in.columns, end - begin, to, worker);
     if (!status.ok()) {
       errors[worker] = status;
       return;
     }
     for (int64_t r = begin; r < end; ++r) {
-      kernels_->dequantize(to + (r - begin) * outputs, part.scales.data(), row_scales_[r], outputs,
+      kernels_->dequantize(to + (r - begin) * outputs, part.scales.data(), row_scales[r], outputs,
                            out.f32() + r * out.stride + p * kPanelOutputs);
     }
   });

@@ -24,8 +24,6 @@ class Int8Panel {
  public:
   virtual ~Int8Panel() = default;
   virtual int64_t bytes() const = 0;
-  // As GemmPanel::Prepare.
-  virtual absl::Status Prepare(int64_t rows) = 0;
   // sums = in * panel^T, both without gaps; as GemmPanel::Multiply.
   virtual absl::Status Multiply(const int8_t* in, int64_t rows, int32_t* sums, int worker) = 0;
 };
@@ -79,9 +77,7 @@ class Int8Multiplier {
   Workers* const workers_;
   std::unique_ptr<Int8Gemm> preferred_;  // Null where only ours will do.
   std::unique_ptr<Int8Gemm> fallback_;
-  std::vector<int8_t> rows_;       // The quantised input,
-  std::vector<float> row_scales_;  // and its scales.
-  std::vector<int32_t> sums_;      // Of each worker: one product.
+  std::vector<int32_t> sums_;  // Of each worker: one product.
 };
 
 }  // namespace unmask

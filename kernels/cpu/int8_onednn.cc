@@ -22,10 +22,6 @@ class OneDnnInt8Panel : public Int8Panel {
 
   int64_t bytes() const override { return static_cast<int64_t>(weights_.memory.get_desc().get_size()); }
 
-  absl::Status Prepare(int64_t rows) override {
-    return GuardOneDnn("int8 product", [&] { library_.Prepare(rows, inputs_, outputs_, weights_.memory.get_desc()); });
-  }
-
   absl::Status Multiply(const int8_t* in, int64_t rows, int32_t* sums, int worker) override {
     return GuardOneDnn("int8 product",
                        [&] { library_.Multiply(rows, inputs_, outputs_, in, weights_.memory, sums, worker); });

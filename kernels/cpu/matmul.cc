@@ -14,6 +14,17 @@ namespace {
 
 constexpr int64_t kCachedWeight = 1 << 20;  // Bytes: half of a second-level cache today.
 
+// The same rows without gaps, in `gathered` where they have some.
+const char* DenseRows(const Tensor& in, std::vector<char>* gathered) {
+  if (in.stride == in.columns) return static_cast<const char*>(in.data);
+  const int64_t row_bytes = in.columns * ByteSize(in.dtype);
+  gathered->resize(in.rows * row_bytes);
+  for (int64_t r = 0; r < in.rows; ++r) {
+    std::memcpy(gathered->data() + r * row_bytes, in.Rows(r, r + 1).data, row_bytes);
+  }
+  return gathered->data();
+}
+
 }  // namespace
 
 CpuMatrix::CpuMatrix(int64_t rows, int64_t columns, std::vector<std::unique_ptr<GemmPanel>> panels)
@@ -90,10 +101,11 @@ absl::Status MatrixMultiplier::Multiply(const Tensor& in, const CpuMatrix& weigh
 
 absl::Status MatrixMultiplier::MultiplySwiGlu(const Tensor& in, const CpuMatrix& weight, const Tensor& out) {
   constexpr int64_t kBlock = kGemmRows * kPanelOutputs;
-  pairs_.resize(workers_->threads() * 2 * kBlock);
   const int64_t half = weight.panels() / 2;
   return ForBlocks(in, weight, half, [&](int64_t p, const char* rows, int64_t begin, int64_t end, int worker) {
-    float* const gate = pairs_.data() + worker * 2 * kBlock;
+    thread_local std::vector<float> outputs;  // A block's, of a panel of gate's, then of up's; kept by its thread.
+    outputs.resize(2 * kBlock);
+    float* const gate = outputs.data();
     float* const up = gate + kBlock;
     const auto multiply = [&](int64_t panel, float* to) {
       return weight.panel(panel)->Multiply(rows, {DType::kF32, end - begin, kPanelOutputs, kPanelOutputs, to}, worker);
@@ -113,13 +125,10 @@ absl::Status MatrixMultiplier::ForBlocks(
     const Tensor& in, const CpuMatrix& weight, int64_t panels,
     absl::FunctionRef<absl::Status(int64_t, const char*, int64_t, int64_t, int)> task) {
   if (in.rows == 0) return absl::OkStatus();
-  const char* dense = DenseRows(in);
+  std::vector<char> gathered;
+  const char* const dense = DenseRows(in, &gathered);
   const int64_t row_bytes = in.columns * ByteSize(in.dtype);
   const RowBlocks blocks(in.rows);
-  for (int64_t p = 0; p < weight.panels(); ++p) {
-    UNMASK_RETURN_IF_ERROR(weight.panel(p)->Prepare(blocks.rows));
-    UNMASK_RETURN_IF_ERROR(weight.panel(p)->Prepare(in.rows - blocks.Begin(blocks.count - 1)));
-  }
   std::vector<absl::Status> errors(workers_->threads());
   // Each worker keeps to its rows where all of the weight stays in its cache beside them, else to its panels.
   const bool by_rows = weight.bytes() <= kCachedWeight;
@@ -132,16 +141,6 @@ absl::Status MatrixMultiplier::ForBlocks(
   });
   for (absl::Status& error : errors) UNMASK_RETURN_IF_ERROR(error);
   return absl::OkStatus();
-}
-
-const char* MatrixMultiplier::DenseRows(const Tensor& in) {
-  if (in.stride == in.columns) return static_cast<const char*>(in.data);
-  const int64_t row_bytes = in.columns * ByteSize(in.dtype);
-  dense_.resize(in.rows * row_bytes);
-  workers_->RunRows(in.rows, in.columns, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) std::memcpy(dense_.data() + r * row_bytes, in.Rows(r, r + 1).data, row_bytes);
-  });
-  return dense_.data();
 }
 
 }  // namespace unmask

@@ -66,14 +66,11 @@ class MatrixMultiplier {
   absl::Status ForBlocks(const Tensor& in, const CpuMatrix& weight, int64_t panels,
                          absl::FunctionRef<absl::Status(int64_t, const char* rows, int64_t, int64_t, int)> task);
   absl::StatusOr<std::unique_ptr<GemmPanel>> PackPanel(const float* weights, int64_t outputs, int64_t inputs);
-  const char* DenseRows(const Tensor& in);  // The same rows without gaps.
 
   const KernelTable* const kernels_;
   Workers* const workers_;
   std::unique_ptr<Gemm> preferred_;  // Null where only ours will do.
   std::unique_ptr<Gemm> fallback_;
-  std::vector<char> dense_;   // Rows that had gaps.
-  std::vector<float> pairs_;  // Of each worker: a block's outputs of a panel of gate's, then of up's.
 };
 
 }  // namespace unmask

@@ -61,17 +61,17 @@ OneDnnWeights OneDnnLibrary::Pack(const void* weights, int64_t outputs, int64_t 
   return packed;
 }
 
-void OneDnnLibrary::Prepare(int64_t rows, int64_t inputs, int64_t outputs, const Description& layout) {
+const OneDnnLibrary::Product& OneDnnLibrary::ProductOf(Worker* worker, int64_t rows, int64_t inputs, int64_t outputs,
+                                                       const Description& weights) {
   const auto key = std::make_tuple(rows, inputs, outputs);
-  if (products_.count(key) != 0) return;
-  const auto description = Describe(rows, inputs, outputs, layout);
+  const auto known = worker->products.find(key);
+  if (known != worker->products.end()) return known->second;
+  const auto description = Describe(rows, inputs, outputs, weights);
   const Product product{dnnl::matmul(description), description.src_desc(), description.dst_desc(),
                         description.scratchpad_desc()};
   const size_t bytes = product.scratch.get_size() + kAlignment;
-  for (Worker& worker : workers_) {
-    if (worker.scratch.size() < bytes) worker.scratch.resize(bytes);
-  }
-  products_.emplace(key, product);
+  if (worker->scratch.size() < bytes) worker->scratch.resize(bytes);
+  return worker->products.emplace(key, product).first->second;
 }
 
 void OneDnnLibrary::CheckRows(int64_t inputs, int64_t outputs, const Description& layout) {
@@ -80,8 +80,8 @@ void OneDnnLibrary::CheckRows(int64_t inputs, int64_t outputs, const Description
 
 void OneDnnLibrary::Multiply(int64_t rows, int64_t inputs, int64_t outputs, const void* in, const dnnl::memory& weights,
                              void* out, int index) {
-  const Product& product = products_.at(std::make_tuple(rows, inputs, outputs));
   Worker& worker = workers_[index];
+  const Product& product = ProductOf(&worker, rows, inputs, outputs, weights.get_desc());
   char* scratch = worker.scratch.data();
   scratch += (kAlignment - reinterpret_cast<uintptr_t>(scratch) % kAlignment) % kAlignment;
   product.primitive.execute(worker.stream, {{DNNL_ARG_SRC, dnnl::memory(product.in, engine_, const_cast<void*>(in))},

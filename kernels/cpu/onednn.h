@@ -57,14 +57,10 @@ class OneDnnLibrary {
   // (outputs, inputs) row-major in the stored type, by any thread.
   OneDnnWeights Pack(const void* weights, int64_t outputs, int64_t inputs);
 
-  // Makes the product of `rows` rows with weights packed as `layout`, and room for it, at the first use. By the thread
-  // that issues operations.
-  void Prepare(int64_t rows, int64_t inputs, int64_t outputs, const dnnl::memory::desc& layout);
-
   // Throws unimplemented where a number of rows up to kGemmRows has no product with weights packed as `layout`.
   void CheckRows(int64_t inputs, int64_t outputs, const dnnl::memory::desc& layout);
 
-  // out = in * weights^T; both without gaps. By worker `index`, once Prepare has seen this shape.
+  // out = in * weights^T; both without gaps. By worker `index`, which makes the primitive at the first use of a shape.
   void Multiply(int64_t rows, int64_t inputs, int64_t outputs, const void* in, const dnnl::memory& weights, void* out,
                 int index);
 
@@ -78,16 +74,18 @@ class OneDnnLibrary {
   struct Worker {
     dnnl::stream stream;
     std::vector<char> scratch;
+    // By rows, inputs and outputs. Few: at most kGemmRows row counts of a model's few shapes.
+    std::map<std::tuple<int64_t, int64_t, int64_t>, Product> products;
   };
 
+  const Product& ProductOf(Worker* worker, int64_t rows, int64_t inputs, int64_t outputs,
+                           const dnnl::memory::desc& weights);
   dnnl::matmul::primitive_desc Describe(int64_t rows, int64_t inputs, int64_t outputs,
                                         const dnnl::memory::desc& weights);
 
   const OneDnnTypes types_;
   dnnl::engine engine_;
   std::vector<Worker> workers_;
-  // By rows, inputs and outputs. Few: at most kGemmRows row counts of a model's few shapes.
-  std::map<std::tuple<int64_t, int64_t, int64_t>, Product> products_;
 };
 
 }  // namespace unmask

@@ -82,9 +82,6 @@ absl::Status PickCandidates(const KernelTable& kernels, Workers* workers, const 
                             int32_t first_token, absl::Span<const SampleSpec> specs,
                             absl::Span<CandidateRecord> records) {
   const Gathered gathered = Gather(hidden, specs);
-  for (const Tile& tile : gathered.tiles) {
-    for (int64_t p = 0; p < head.panels(); ++p) UNMASK_RETURN_IF_ERROR(head.panel(p)->Prepare(tile.rows));
-  }
   const int64_t ranges = (head.panels() + kPanelsOfTask - 1) / kPanelsOfTask;  // Of ids, for each tile.
   std::vector<CandidateRecord> parts(specs.size() * ranges);
   std::vector<absl::Status> errors(workers->threads());

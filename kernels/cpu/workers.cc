@@ -1,6 +1,9 @@
 #include "kernels/cpu/workers.h"
 
 #include <algorithm>
+#include <new>
+
+#include "absl/cleanup/cleanup.h"
 
 namespace unmask {
 namespace {
@@ -18,6 +21,10 @@ void WaitForChange(const std::atomic<uint32_t>& value, uint32_t old) {
   }
   value.wait(old, std::memory_order_acquire);
 }
+
+// The part that this thread does, and whose.
+thread_local const Workers* part_of = nullptr;
+thread_local int part_worker = 0;
 
 }  // namespace
 
@@ -57,14 +64,23 @@ void Workers::Work(int worker) {
 void Workers::Drain(int worker) {
   for (size_t i = 0; i < shares_.size(); ++i) {
     Share& share = shares_[(worker + i) % shares_.size()];
-    for (int64_t index; (index = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;)
-      (*task_)(index, worker);
+    for (int64_t index; (index = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;) {
+      try {
+        (*task_)(index, worker);
+      } catch (const std::bad_alloc&) {
+        out_of_memory_.store(true, std::memory_order_relaxed);
+      }
+    }
   }
 }
 
+bool Workers::InPart() const { return part_of == this; }
+
+int Workers::current() const { return InPart() ? part_worker : 0; }
+
 void Workers::Run(int64_t count, absl::FunctionRef<void(int64_t, int)> task) {
-  if (count <= 1 || threads_.empty()) {
-    for (int64_t index = 0; index < count; ++index) task(index, 0);
+  if (count <= 1 || threads_.empty() || InPart()) {
+    for (int64_t index = 0; index < count; ++index) task(index, current());
     return;
   }
   task_ = &task;
@@ -77,6 +93,17 @@ void Workers::Run(int64_t count, absl::FunctionRef<void(int64_t, int)> task) {
   round_.notify_all();
   Drain(0);
   for (uint32_t left; (left = working_.load(std::memory_order_acquire)) != 0;) WaitForChange(working_, left);
+  if (out_of_memory_.exchange(false, std::memory_order_relaxed)) throw std::bad_alloc();
+}
+
+void Workers::RunParts(int64_t count, absl::FunctionRef<void(int64_t)> part) {
+  if (count == 1) return part(0);  // All threads are free to help with it.
+  Run(count, [&](int64_t index, int worker) {
+    part_of = this;
+    part_worker = worker;
+    const absl::Cleanup leave = [] { part_of = nullptr; };
+    part(index);
+  });
 }
 
 void Workers::RunRows(int64_t rows, int64_t elements_per_row, absl::FunctionRef<void(int64_t, int64_t)> range) {

@@ -29,16 +29,23 @@ class Workers {
 
   // task(index, worker) for each index in [0, count), in any order, worker in [0, threads()). Each worker begins with
   // the share of the indices that is its own in every call, so that where they go by rows it finds in its cache what it
-  // wrote in the operation before; then it helps the others. Returns when all are done. Tasks must not throw. One
-  // caller at a time.
+  // wrote in the operation before; then it helps the others. Returns when all are done. One caller at a time, but for
+  // parts (below), whose calls stay on their own thread. Tasks throw nothing but std::bad_alloc, which Run then throws.
   void Run(int64_t count, absl::FunctionRef<void(int64_t index, int worker)> task);
 
   // range(begin, end) over [0, rows), cut evenly: for rows that cost the same. Work too small to share stays here.
   void RunRows(int64_t rows, int64_t elements_per_row, absl::FunctionRef<void(int64_t begin, int64_t end)> range);
 
+  // part(i) for each i in [0, count), as Run's tasks; what one of several parts Runs, its thread does alone.
+  void RunParts(int64_t count, absl::FunctionRef<void(int64_t index)> part);
+
+  // Which worker the calling thread is while it does a part; else 0, the caller of Run.
+  int current() const;
+
  private:
   void Work(int worker);
   void Drain(int worker);
+  bool InPart() const;
   void Stop();
 
   // Set by Run before the round begins and left alone until every worker has reported.
@@ -51,6 +58,7 @@ class Workers {
 
   std::atomic<uint32_t> round_{0};    // Counts calls of Run; workers wait for it to change.
   std::atomic<uint32_t> working_{0};  // Workers that have not finished the round.
+  std::atomic<bool> out_of_memory_{false};
   std::atomic<bool> stop_{false};
   std::vector<std::thread> threads_;
 };

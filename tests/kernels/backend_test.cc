@@ -2,7 +2,14 @@
 #include "kernels/backend.h"
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
+#include <deque>
+#include <mutex>
+#include <new>
+#include <set>
+#include <string>
+#include <thread>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -63,6 +70,23 @@ TEST(BackendTest, TheFirstFailureSticksUntilItIsReported) {
   EXPECT_EQ(sum.At(0, 0), a.At(0, 0));
 }
 
+TEST(BackendTest, AFailureInOnePartIsTheSteps) {
+  const auto backend = OpenBackend("cpu", {.threads = 3}).value();
+  ASSERT_EQ(backend->parts_at_once(), 3);
+  for (const int culprit : {0, 20, 39}) {
+    Matrix delta(DType::kF32, 2, 3), wrong(DType::kF32, 2, 4);
+    delta.FillIntegers(1, 2);
+    std::deque<Matrix> sums;
+    for (int i = 0; i < 40; ++i) sums.emplace_back(DType::kF32, 2, 3).FillIntegers(2, 2);
+    backend->RunParts(
+        40, [&](int64_t i) { backend->Add(i == culprit ? wrong.tensor() : delta.tensor(), sums[i].tensor()); });
+    EXPECT_THAT(std::string(backend->Synchronize().message()), HasSubstr("Add: delta is (2, 4) fp32"));
+    EXPECT_EQ(backend->Synchronize(), absl::OkStatus());
+    backend->Add(delta.tensor(), sums[culprit].tensor());
+    EXPECT_EQ(backend->Synchronize(), absl::OkStatus());
+  }
+}
+
 TEST(BackendTest, PackingNonsenseIsAnError) {
   const auto backend = OpenBackend("cpu", {}).value();
   Matrix three(DType::kF32, 2, 3), four(DType::kF32, 2, 4), none(DType::kF32, 0, 4);
@@ -94,6 +118,58 @@ TEST(WorkersTest, EveryTaskRunsOnceByAValidWorker) {
       });
       for (const auto& count : runs) ASSERT_EQ(count, 1);
     }
+  }
+}
+
+TEST(WorkersTest, WhatAPartRunsItsThreadDoesAlone) {
+  Workers workers(4, [] {});
+  std::vector<std::atomic<int>> runs(64 * 8);
+  std::mutex mutex;
+  std::set<std::thread::id> threads;
+  workers.RunParts(64, [&](int64_t part) {
+    const std::thread::id self = std::this_thread::get_id();
+    {
+      const std::lock_guard lock(mutex);
+      threads.insert(self);
+    }
+    const int worker = workers.current();
+    workers.Run(8, [&](int64_t index, int inner) {
+      EXPECT_EQ(std::this_thread::get_id(), self);
+      EXPECT_EQ(inner, worker);
+      runs[part * 8 + index].fetch_add(1);
+      std::this_thread::sleep_for(std::chrono::microseconds(50));  // So that the others come to their parts.
+    });
+  });
+  for (const auto& count : runs) EXPECT_EQ(count, 1);
+  EXPECT_GT(threads.size(), 1u);
+  EXPECT_EQ(workers.current(), 0);
+}
+
+TEST(WorkersTest, OnePartAloneIsDoneByAll) {
+  Workers workers(4, [] {});
+  std::mutex mutex;
+  std::set<int> seen;
+  workers.RunParts(1, [&](int64_t) {
+    workers.Run(400, [&](int64_t, int worker) {
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+      const std::lock_guard lock(mutex);
+      seen.insert(worker);
+    });
+  });
+  EXPECT_GT(seen.size(), 1u);
+}
+
+TEST(WorkersTest, WhenATaskFindsNoMemoryRunSaysSoAndGoesOnAfterwards) {
+  Workers workers(3, [] {});
+  for (const int culprit : {0, 50, 99}) {
+    EXPECT_THROW(workers.Run(100,
+                             [&](int64_t index, int) {
+                               if (index == culprit) throw std::bad_alloc();
+                             }),
+                 std::bad_alloc);
+    std::atomic<int> runs = 0;
+    workers.Run(100, [&](int64_t, int) { ++runs; });
+    EXPECT_EQ(runs, 100);
   }
 }
 
