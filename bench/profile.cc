@@ -3,6 +3,8 @@
 #include <chrono>
 #include <utility>
 
+#include "base/mutex.h"
+
 namespace unmask::bench {
 namespace {
 
@@ -23,6 +25,8 @@ class ProfilingBackend : public Backend {
   void Upload(const Tensor& host, const Tensor& device) override { backend_->Upload(host, device); }
   void Download(const Tensor& device, absl::Span<float> host) override { backend_->Download(device, host); }
   absl::Status Synchronize() override { return backend_->Synchronize(); }
+  int parts_at_once() const override { return backend_->parts_at_once(); }
+  void RunParts(int64_t count, absl::FunctionRef<void(int64_t)> part) override { backend_->RunParts(count, part); }
 
   void Embed(const Tensor& table, absl::Span<const int32_t> tokens, int32_t first_token, const Tensor& out) override {
     Time(Operation::kEmbed, [&] { backend_->Embed(table, tokens, first_token, out); });
@@ -31,11 +35,11 @@ class ProfilingBackend : public Backend {
     Time(Operation::kNorm, [&] { backend_->RmsNorm(in, weight, epsilon, out); });
   }
   void MatMul(const Tensor& in, const PackedMatrix& weight, const Tensor& out) override {
-    profile_.flop += 2.0 * in.rows * weight.rows() * weight.columns();
+    Count(2.0 * in.rows * weight.rows() * weight.columns());
     Time(Operation::kMatMul, [&] { backend_->MatMul(in, weight, out); });
   }
   void MatMulSwiGlu(const Tensor& in, const PackedMatrix& weight, const Tensor& gate_up, const Tensor& out) override {
-    profile_.flop += 2.0 * in.rows * weight.rows() * weight.columns();
+    Count(2.0 * in.rows * weight.rows() * weight.columns());
     Time(Operation::kMatMul, [&] { backend_->MatMulSwiGlu(in, weight, gate_up, out); });
   }
   void RotateAndStore(const RowLayout& layout, int layer, int heads, int kv_heads, int head_dim, float theta,
@@ -57,7 +61,7 @@ class ProfilingBackend : public Backend {
   }
   void PickCandidates(const Tensor& hidden, const PackedMatrix& head, int32_t first_token,
                       absl::Span<const SampleSpec> specs, absl::Span<CandidateRecord> records) override {
-    profile_.flop += 2.0 * static_cast<double>(specs.size()) * head.rows() * head.columns();
+    Count(2.0 * static_cast<double>(specs.size()) * head.rows() * head.columns());
     Time(Operation::kPick, [&] { backend_->PickCandidates(hidden, head, first_token, specs, records); });
   }
 
@@ -66,9 +70,16 @@ class ProfilingBackend : public Backend {
   void Time(Operation operation, const Call& call) {
     const auto begin = std::chrono::steady_clock::now();
     call();
-    profile_[operation] += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    MutexLock lock(&mutex_);
+    profile_[operation] += seconds;
+  }
+  void Count(double flop) {
+    MutexLock lock(&mutex_);
+    profile_.flop += flop;
   }
 
+  Mutex mutex_;  // Parts issue operations at the same time.
   const std::unique_ptr<Backend> backend_;
   Profile& profile_;
 };

@@ -1,5 +1,5 @@
 // A Backend that times each operation of another one. The CPU's operations are done when they return, so the clock
-// around a call is the operation's time.
+// around a call is the operation's time; in parts that threads compute apart, the sum of theirs.
 #ifndef UNMASK_BENCH_PROFILE_H_
 #define UNMASK_BENCH_PROFILE_H_
 

@@ -25,7 +25,7 @@ class Communicator {
   virtual void Broadcast(std::string* bytes) = 0;
 
   // tensor = sum over ranks of tensor, fp32, added in rank order for each element whatever the tensor's size: a row's
-  // bits do not depend on its neighbours.
+  // bits do not depend on its neighbours. Of one rank there is nothing to add, and any thread may call.
   virtual void AllReduceSum(const Tensor& tensor) = 0;
 
   // Every rank's bytes (any sizes), in rank order, everywhere.

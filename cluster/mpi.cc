@@ -65,6 +65,7 @@ class Mpi : public Communicator {
   }
 
   void AllReduceSum(const Tensor& tensor) override {
+    if (size_ == 1) return;
     const bool dense = tensor.stride == tensor.columns;
     const int64_t rows = dense ? 1 : tensor.rows;
     const int64_t columns = dense ? tensor.rows * tensor.columns : tensor.columns;

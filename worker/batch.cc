@@ -60,9 +60,9 @@ void AppendWindow(const Window& window, KvEntry* entry, Batch* batch) {
 
 }  // namespace
 
-Batch MakeBatch(const internal::v1::Step& step, KvCache* kv) {
+Batch MakeBatch(const internal::v1::Step& step, int begin, int end, KvCache* kv) {
   Batch batch;
-  for (const Window& window : step.windows()) AppendWindow(window, kv->Find(window.sequence()), &batch);
+  for (int i = begin; i < end; ++i) AppendWindow(step.windows(i), kv->Find(step.windows(i).sequence()), &batch);
   return batch;
 }
 

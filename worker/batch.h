@@ -1,4 +1,4 @@
-// A Step flattened to rows.
+// A step's windows flattened to rows.
 #ifndef UNMASK_WORKER_BATCH_H_
 #define UNMASK_WORKER_BATCH_H_
 
@@ -26,9 +26,9 @@ struct Batch {
   std::vector<SampleSpec> specs;
 };
 
-// Of a step that has passed CheckStep and whose sequences all hold slots. The groups point into `kv`, the spans into
-// `step`; the windows' positions count as filled from here on.
-Batch MakeBatch(const internal::v1::Step& step, KvCache* kv);
+// Windows [begin, end) of a step that has passed CheckStep and whose sequences all hold slots. The groups point into
+// `kv`, the spans into `step`; the windows' positions count as filled from here on.
+Batch MakeBatch(const internal::v1::Step& step, int begin, int end, KvCache* kv);
 
 }  // namespace unmask
 

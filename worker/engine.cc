@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "worker/agree.h"
 #include "worker/batch.h"
+#include "worker/parts.h"
 
 namespace unmask {
 namespace {
@@ -17,6 +18,19 @@ using internal::v1::Sampling;
 using internal::v1::Step;
 using internal::v1::StepResult;
 using internal::v1::Window;
+
+// The whole step, in as many parts as the model computes well.
+std::vector<Batch> MakeBatches(const Step& step, int parts_at_once, KvCache* kv) {
+  std::vector<int64_t> rows;
+  for (const Window& window : step.windows()) rows.push_back(window.tokens_size() + window.unconditional_tokens_size());
+  std::vector<Batch> batches;
+  int begin = 0;
+  for (const int size : PartSizes(rows, parts_at_once)) {
+    batches.push_back(MakeBatch(step, begin, begin + size, kv));
+    begin += size;
+  }
+  return batches;
+}
 
 // The candidates of one window, from the records of its sampled positions.
 Candidates ToCandidates(const Window& window, absl::Span<const CandidateRecord> records) {
@@ -51,9 +65,11 @@ absl::StatusOr<StepResult> Engine::Run(const Step& step) {
   if (const auto requests = NewSequences(step, *kv_); !requests.empty()) {
     UNMASK_RETURN_IF_ERROR(Agree(kv_->Reserve(requests), ranks_));
   }
-  const Batch batch = MakeBatch(step, kv_);
-  std::vector<CandidateRecord> records(batch.specs.size(), EmptyCandidate());
-  if (!batch.tokens.empty()) model_->Forward(batch, absl::MakeSpan(records));
+  const std::vector<Batch> batches = MakeBatches(step, model_->parts_at_once(), kv_);
+  size_t sampled = 0;
+  for (const Window& window : step.windows()) sampled += window.sample_size();
+  std::vector<CandidateRecord> records(sampled, EmptyCandidate());
+  if (step.windows_size() > 0) model_->Forward(batches, absl::MakeSpan(records));
   UNMASK_ASSIGN_OR_RETURN(records, Gather(records));
 
   absl::Span<const CandidateRecord> rest = records;

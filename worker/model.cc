@@ -7,10 +7,11 @@
 namespace unmask {
 namespace {
 
-// The first rows of a wider or longer buffer, as a dense matrix of `columns`.
-Tensor Reshape(const Tensor& buffer, int64_t rows, int64_t columns) {
-  return {buffer.dtype, rows, columns, columns, buffer.data};
-}
+// Weights that the last-level cache holds: every part of a step reads them all, one that shares operations only once.
+constexpr int64_t kCachedWeights = 32 << 20;
+
+// As many rows of fewer columns, without gaps, in the same memory.
+Tensor Dense(const Tensor& rows, int64_t columns) { return {rows.dtype, rows.rows, columns, columns, rows.data}; }
 
 }  // namespace
 
@@ -48,7 +49,7 @@ absl::Status Model::Allocate(int32_t max_rows) {
     const int64_t bytes = max_rows * part.columns * static_cast<int64_t>(ByteSize(part.dtype));
     UNMASK_ASSIGN_OR_RETURN(auto memory, backend_->Allocate(bytes));
     *part.tensor = {part.dtype, max_rows, part.columns, part.columns, memory->data()};
-    activations_.memory.push_back(std::move(memory));
+    memory_.push_back(std::move(memory));
   }
   return absl::OkStatus();
 }
@@ -61,97 +62,110 @@ int64_t Model::ActivationBytes(const Config& config, const Shard& shard, int32_t
   return row * max_rows;
 }
 
-void Model::Forward(const Batch& batch, absl::Span<CandidateRecord> records) {
-  const int64_t rows = batch.tokens.size();
-  Tensor hidden = activations_.hidden.Rows(0, rows);
-  Tensor delta = activations_.delta.Rows(0, rows);
-  Embed(batch, hidden);
+Model::Activations Model::Activations::Rows(int64_t begin, int64_t end) const {
+  return {hidden.Rows(begin, end), delta.Rows(begin, end),   normed.Rows(begin, end),   qkv.Rows(begin, end),
+          mixed.Rows(begin, end),  gate_up.Rows(begin, end), activated.Rows(begin, end)};
+}
 
+int Model::parts_at_once() const {
+  return ranks_->size() == 1 && weights_.bytes <= kCachedWeights ? backend_->parts_at_once() : 1;
+}
+
+void Model::Forward(absl::Span<const Batch> batches, absl::Span<CandidateRecord> records) {
+  struct Part {
+    Activations activations;
+    absl::Span<CandidateRecord> records;
+  };
+  std::vector<Part> parts;
+  int64_t row = 0, record = 0;
+  for (const Batch& batch : batches) {
+    const int64_t rows = batch.tokens.size(), specs = batch.specs.size();
+    parts.push_back({activations_.Rows(row, row + rows), records.subspan(record, specs)});
+    row += rows;
+    record += specs;
+  }
+  backend_->RunParts(static_cast<int64_t>(parts.size()),
+                     [&](int64_t i) { ForwardBatch(batches[i], parts[i].activations, parts[i].records); });
+  final_states_ = activations_.normed.Rows(0, batches[0].sampled.size());
+}
+
+void Model::ForwardBatch(const Batch& batch, Activations a, absl::Span<CandidateRecord> records) {
+  Embed(batch, a);
   const int last = config_.layers - 1;
   for (int layer = 0; layer < last; ++layer) {
-    AttendAll(layer, batch.rows, hidden, delta);
-    Mlp(layer, hidden, delta);
-    if (watcher_) watcher_(layer + 1, hidden);
+    AttendAll(layer, batch.rows, a);
+    Mlp(layer, a);
+    if (watcher_) watcher_(layer + 1, a.hidden);
   }
 
-  StoreKeysAndValues(last, batch.rows, hidden);
+  StoreKeysAndValues(last, batch.rows, a);
   if (batch.sampled.empty()) return;
-  const int64_t sampled = batch.sampled.size();
-  backend_->TakeRows(hidden, batch.sampled, delta.Rows(0, sampled));
-  std::swap(hidden, delta);
-  hidden = hidden.Rows(0, sampled);
-  delta = delta.Rows(0, sampled);
-  AttendSampled(last, batch.sampled_rows, hidden, delta);
-  Mlp(last, hidden, delta);
-  if (watcher_) watcher_(last + 1, hidden);
+  const Tensor all = a.hidden;
+  a = a.Rows(0, batch.sampled.size());
+  backend_->TakeRows(all, batch.sampled, a.delta);
+  std::swap(a.hidden, a.delta);
+  AttendSampled(last, batch.sampled_rows, a);
+  Mlp(last, a);
+  if (watcher_) watcher_(last + 1, a.hidden);
 
-  final_states_ = activations_.normed.Rows(0, sampled);
-  backend_->RmsNorm(hidden, weights_.final_norm.tensor, config_.norm_epsilon, final_states_);
-  backend_->PickCandidates(final_states_, *weights_.head, static_cast<int32_t>(shard_.vocabulary.begin), batch.specs,
+  backend_->RmsNorm(a.hidden, weights_.final_norm.tensor, config_.norm_epsilon, a.normed);
+  backend_->PickCandidates(a.normed, *weights_.head, static_cast<int32_t>(shard_.vocabulary.begin), batch.specs,
                            records);
 }
 
 // x = wte[token]: each rank has some of the tokens' rows and zero for the others.
-void Model::Embed(const Batch& batch, const Tensor& hidden) {
-  backend_->Embed(weights_.embedding.tensor, batch.tokens, static_cast<int32_t>(shard_.vocabulary.begin), hidden);
-  ranks_->AllReduceSum(hidden);
-  if (watcher_) watcher_(0, hidden);
+void Model::Embed(const Batch& batch, const Activations& a) {
+  backend_->Embed(weights_.embedding.tensor, batch.tokens, static_cast<int32_t>(shard_.vocabulary.begin), a.hidden);
+  ranks_->AllReduceSum(a.hidden);
+  if (watcher_) watcher_(0, a.hidden);
 }
 
 // x += attn_out(attention(norm(x)))
-void Model::AttendAll(int layer, const RowLayout& rows, const Tensor& hidden, const Tensor& delta) {
+void Model::AttendAll(int layer, const RowLayout& rows, const Activations& a) {
   const LayerWeights& w = weights_.layers[layer];
-  const Tensor normed = activations_.normed.Rows(0, hidden.rows);
-  const Tensor qkv = activations_.qkv.Rows(0, hidden.rows);
-  backend_->RmsNorm(hidden, w.attention_norm.tensor, config_.norm_epsilon, normed);
-  backend_->MatMul(normed, *w.qkv, qkv);
+  backend_->RmsNorm(a.hidden, w.attention_norm.tensor, config_.norm_epsilon, a.normed);
+  backend_->MatMul(a.normed, *w.qkv, a.qkv);
   backend_->RotateAndStore(rows, layer, static_cast<int>(shard_.heads.size()), static_cast<int>(shard_.kv_heads.size()),
-                           config_.head_dim(), config_.rope_theta, qkv);
-  Project(layer, rows, qkv.Columns(0, q_columns()), hidden, delta);
+                           config_.head_dim(), config_.rope_theta, a.qkv);
+  Project(layer, rows, a.qkv.Columns(0, q_columns()), a);
 }
 
 // The same in two halves for the last layer: keys and values of every row,
-void Model::StoreKeysAndValues(int layer, const RowLayout& rows, const Tensor& hidden) {
+void Model::StoreKeysAndValues(int layer, const RowLayout& rows, const Activations& a) {
   const LayerWeights& w = weights_.layers[layer];
-  const Tensor normed = activations_.normed.Rows(0, hidden.rows);
-  const Tensor kv = Reshape(activations_.qkv, hidden.rows, 2 * kv_columns());
-  backend_->RmsNorm(hidden, w.attention_norm.tensor, config_.norm_epsilon, normed);
-  backend_->MatMul(normed, *w.key_value, kv);
+  const Tensor kv = Dense(a.qkv, 2 * kv_columns());
+  backend_->RmsNorm(a.hidden, w.attention_norm.tensor, config_.norm_epsilon, a.normed);
+  backend_->MatMul(a.normed, *w.key_value, kv);
   backend_->RotateAndStore(rows, layer, /*heads=*/0, static_cast<int>(shard_.kv_heads.size()), config_.head_dim(),
                            config_.rope_theta, kv);
 }
 
 // and queries of the sampled ones.
-void Model::AttendSampled(int layer, const RowLayout& rows, const Tensor& hidden, const Tensor& delta) {
+void Model::AttendSampled(int layer, const RowLayout& rows, const Activations& a) {
   const LayerWeights& w = weights_.layers[layer];
-  const Tensor normed = activations_.normed.Rows(0, hidden.rows);
-  const Tensor q = Reshape(activations_.qkv, hidden.rows, q_columns());
-  backend_->RmsNorm(hidden, w.attention_norm.tensor, config_.norm_epsilon, normed);
-  backend_->MatMul(normed, *w.query, q);
+  const Tensor q = Dense(a.qkv, q_columns());
+  backend_->RmsNorm(a.hidden, w.attention_norm.tensor, config_.norm_epsilon, a.normed);
+  backend_->MatMul(a.normed, *w.query, q);
   backend_->RotateAndStore(rows, layer, static_cast<int>(shard_.heads.size()), /*kv_heads=*/0, config_.head_dim(),
                            config_.rope_theta, q);
-  Project(layer, rows, q, hidden, delta);
+  Project(layer, rows, q, a);
 }
 
-void Model::Project(int layer, const RowLayout& rows, const Tensor& q, const Tensor& hidden, const Tensor& delta) {
-  const Tensor mixed = activations_.mixed.Rows(0, hidden.rows);
-  backend_->Attend(rows, layer, static_cast<int>(shard_.heads.size()), config_.head_dim(), kv_map_, q, mixed);
-  backend_->MatMul(mixed, *weights_.layers[layer].attention_out, delta);
-  ranks_->AllReduceSum(delta);
-  backend_->Add(delta, hidden);
+void Model::Project(int layer, const RowLayout& rows, const Tensor& q, const Activations& a) {
+  backend_->Attend(rows, layer, static_cast<int>(shard_.heads.size()), config_.head_dim(), kv_map_, q, a.mixed);
+  backend_->MatMul(a.mixed, *weights_.layers[layer].attention_out, a.delta);
+  ranks_->AllReduceSum(a.delta);
+  backend_->Add(a.delta, a.hidden);
 }
 
 // x += down(silu(gate(norm(x))) * up(norm(x)))
-void Model::Mlp(int layer, const Tensor& hidden, const Tensor& delta) {
+void Model::Mlp(int layer, const Activations& a) {
   const LayerWeights& w = weights_.layers[layer];
-  const Tensor normed = activations_.normed.Rows(0, hidden.rows);
-  const Tensor gate_up = activations_.gate_up.Rows(0, hidden.rows);
-  const Tensor activated = activations_.activated.Rows(0, hidden.rows);
-  backend_->RmsNorm(hidden, w.mlp_norm.tensor, config_.norm_epsilon, normed);
-  backend_->MatMulSwiGlu(normed, *w.gate_up, gate_up, activated);
-  backend_->MatMul(activated, *w.down, delta);
-  ranks_->AllReduceSum(delta);
-  backend_->Add(delta, hidden);
+  backend_->RmsNorm(a.hidden, w.mlp_norm.tensor, config_.norm_epsilon, a.normed);
+  backend_->MatMulSwiGlu(a.normed, *w.gate_up, a.gate_up, a.activated);
+  backend_->MatMul(a.activated, *w.down, a.delta);
+  ranks_->AllReduceSum(a.delta);
+  backend_->Add(a.delta, a.hidden);
 }
 
 }  // namespace unmask

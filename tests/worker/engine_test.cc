@@ -17,6 +17,7 @@
 #include "tests/support/golden.h"
 #include "tests/worker/made_checkpoint.h"
 #include "tests/worker/rank_harness.h"
+#include "worker/parts.h"
 
 namespace unmask {
 namespace {
@@ -130,6 +131,31 @@ TEST(ThreadsTest, ThreadsChangeNoBit) {
   RankHarness one(TinyGqa(), "fp32", Ranks(), 1);
   RankHarness three(TinyGqa(), "fp32", Ranks(), 3);
   EXPECT_TRUE(Bits(one.Run(StepOf({window})).candidates(0)) == Bits(three.Run(StepOf({window})).candidates(0)));
+}
+
+class PartsTest : public ::testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(DTypes, PartsTest, ::testing::Values("fp32", "bf16", "int8"));
+
+TEST_P(PartsTest, AStepInPartsHasTheBitsOfOneThread) {
+  RankHarness one(TinyGqa(), GetParam(), Ranks(), 1);
+  RankHarness three(TinyGqa(), GetParam(), Ranks(), 3);
+  const bool apart = Ranks()->size() == 1 && three->backend()->parts_at_once() == 3;
+  ASSERT_EQ(three->model()->parts_at_once(), apart ? 3 : 1);
+  std::vector<std::vector<Window>> roads;
+  for (int i = 0; i < 9; ++i) roads.push_back(Road(100 + i, 30 + 5 * i, i % 2 == 0));
+  for (size_t turn = 0; turn < roads[0].size(); ++turn) {
+    std::vector<Window> windows;
+    std::vector<int64_t> rows;
+    for (const auto& road : roads) {
+      windows.push_back(road[turn]);
+      rows.push_back(road[turn].tokens_size() + road[turn].unconditional_tokens_size());
+    }
+    ASSERT_GE(PartSizes(rows, 3).size(), 3u);  // There is something to compute apart.
+    const StepResult alone = one.Run(StepOf(windows)), shared = three.Run(StepOf(windows));
+    ASSERT_EQ(alone.candidates_size(), 9);
+    for (int i = 0; i < 9; ++i)
+      EXPECT_TRUE(Bits(alone.candidates(i)) == Bits(shared.candidates(i))) << turn << " " << i;
+  }
 }
 
 // --- Windows and horizons
