@@ -145,8 +145,8 @@ class Backend {
   virtual void PickCandidates(const Tensor& hidden, const PackedMatrix& head, int32_t first_token,
                               absl::Span<const SampleSpec> specs, absl::Span<CandidateRecord> records) = 0;
 
-  // part(i) for each i in [0, count), some at the same time: each issues operations of its own, which its thread does
-  // alone, and no two write to the same places. Returns when all are issued.
+  // part(i) for each i in [0, count), begun in this order, some at the same time: each issues operations of its own,
+  // which its thread does alone, and no two write to the same places. Returns when all are issued.
   virtual void RunParts(int64_t count, absl::FunctionRef<void(int64_t part)> part) {
     for (int64_t i = 0; i < count; ++i) part(i);
   }

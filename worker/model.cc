@@ -1,5 +1,7 @@
 #include "worker/model.h"
 
+#include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "base/status.h"
@@ -84,8 +86,14 @@ void Model::Forward(absl::Span<const Batch> batches, absl::Span<CandidateRecord>
     row += rows;
     record += specs;
   }
-  backend_->RunParts(static_cast<int64_t>(parts.size()),
-                     [&](int64_t i) { ForwardBatch(batches[i], parts[i].activations, parts[i].records); });
+  // The largest first, so that the threads end together.
+  std::vector<int64_t> order(batches.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t a, int64_t b) { return batches[a].tokens.size() > batches[b].tokens.size(); });
+  backend_->RunParts(static_cast<int64_t>(order.size()), [&](int64_t i) {
+    ForwardBatch(batches[order[i]], parts[order[i]].activations, parts[order[i]].records);
+  });
   final_states_ = activations_.normed.Rows(0, batches[0].sampled.size());
 }
 

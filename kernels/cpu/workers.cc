@@ -98,11 +98,12 @@ void Workers::Run(int64_t count, absl::FunctionRef<void(int64_t, int)> task) {
 
 void Workers::RunParts(int64_t count, absl::FunctionRef<void(int64_t)> part) {
   if (count == 1) return part(0);  // All threads are free to help with it.
-  Run(count, [&](int64_t index, int worker) {
+  std::atomic<int64_t> next = 0;
+  Run(threads(), [&](int64_t, int worker) {
     part_of = this;
     part_worker = worker;
     const absl::Cleanup leave = [] { part_of = nullptr; };
-    part(index);
+    for (int64_t index; (index = next.fetch_add(1, std::memory_order_relaxed)) < count;) part(index);
   });
 }
 

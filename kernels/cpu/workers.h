@@ -36,7 +36,8 @@ class Workers {
   // range(begin, end) over [0, rows), cut evenly: for rows that cost the same. Work too small to share stays here.
   void RunRows(int64_t rows, int64_t elements_per_row, absl::FunctionRef<void(int64_t begin, int64_t end)> range);
 
-  // part(i) for each i in [0, count), as Run's tasks; what one of several parts Runs, its thread does alone.
+  // part(i) for each i in [0, count), begun in this order by whoever is free; what one of several parts Runs, its thread
+  // does alone.
   void RunParts(int64_t count, absl::FunctionRef<void(int64_t index)> part);
 
   // Which worker the calling thread is while it does a part; else 0, the caller of Run.

@@ -33,7 +33,12 @@ TEST(PartSizesTest, AsManyWindowsAsThreadsAreOneEach) {
 
 TEST(PartSizesTest, MoreAreTakenAFewAtATime) {
   EXPECT_THAT(PartSizes(Equal(8, 32), 2), ElementsAre(2, 2, 2, 2));
-  EXPECT_THAT(PartSizes(Equal(7, 30), 2), ElementsAre(3, 3, 1));
+  EXPECT_THAT(PartSizes(Equal(7, 30), 2), ElementsAre(2, 2, 2, 1));
+}
+
+TEST(PartSizesTest, AllThreadsHaveAsManyParts) {
+  EXPECT_THAT(PartSizes(Equal(18, 32), 2), ElementsAre(2, 2, 2, 2, 1, 2, 2, 2, 2, 1));
+  EXPECT_THAT(PartSizes(Equal(9, 32), 4).size(), 8);
 }
 
 TEST(PartSizesTest, ALongWindowThatTheOthersWouldWaitForIsShared) {
