@@ -108,6 +108,8 @@ void AddRun(CLI::App* batch, int* exit_code) {
       ->required();
   command->add_option("--name", flags->name,
                       "The job's, by which it is found again (one of the command, its files and this host)");
+  command->add_flag("--skip-existing", flags->skip_existing,
+                    "An OUT that is there was written by this command before: that is all, and well");
   flags->generation.RegisterOptions(command);
   flags->connection.Register(command);
   command->callback([flags, exit_code] { *exit_code = RunBatch(*flags); });

@@ -93,6 +93,10 @@ absl::Status Run(const BatchRunFlags& flags, const std::string& name, Session* s
 int RunBatch(BatchRunFlags flags) {
   std::error_code error;
   if (fs::exists(flags.out, error)) {
+    if (flags.skip_existing) {
+      fprintf(stderr, "unmask: %s is there already\n", flags.out.c_str());
+      return kExitOk;
+    }
     return ReportError(absl::InvalidArgumentError(absl::StrCat(flags.out, " exists")));
   }
   const absl::StatusOr<std::string> name = JobName(flags);

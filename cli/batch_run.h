@@ -13,6 +13,7 @@ struct BatchRunFlags {
   std::string in;
   std::string out;
   std::string name;  // Of the job; empty: a function of the command and the host.
+  bool skip_existing = false;
   ConnectionFlags connection;
   GenerationFlags generation;
 };

@@ -95,10 +95,31 @@ class RenderedTest(unittest.TestCase):
         self.assertEqual(seen(), (False, False, None, False))
         self.assertEqual(seen("coordinator.http.enabled=true", "coordinator.http.port=80"), (True, True, 80, True))
 
+    def test_http_2_in_plaintext_is_promised_where_there_is_no_tls(self):
+        def promised(example):
+            return {port["name"] for d in render(CHART / f"examples/{example}.yaml") if d["kind"] == "Service"
+                    for port in d["spec"].get("ports", []) if "appProtocol" in port}
+        self.assertEqual(promised("batch"), {"grpc", "fleet"})
+        self.assertEqual(promised("secure"), set())
+
+    def test_pods_of_a_group_are_under_one_budget_and_wait_for_each_other(self):
+        documents = render(CHART / "examples/multi-node.yaml")
+        leader, worker = pod_templates(one(documents, "LeaderWorkerSet"))
+        (budget,) = [d for d in documents if d["kind"] == "PodDisruptionBudget" and d["metadata"]["name"].endswith("-replica")]
+        for pod in leader, worker:
+            self.assertLessEqual(budget["spec"]["selector"]["matchLabels"].items(), pod["metadata"]["labels"].items())
+        probe = leader["spec"]["containers"][0]["startupProbe"]
+        self.assertEqual(probe["failureThreshold"] * probe["periodSeconds"], 3600)
+        named = render(CHART / "examples/multi-node.yaml", settings=["replicas.launchSecretName=ours"])
+        self.assertNotIn("rel-unmask-launch", [d["metadata"]["name"] for d in named])
+        for pod in pod_templates(one(named, "LeaderWorkerSet")):
+            self.assertIn({"secretName": "ours", "defaultMode": 0o440}, [v.get("secret") for v in pod["spec"]["volumes"]])
+
     def test_a_fleet_that_scales_itself_has_no_fixed_size(self):
         for name in ("autoscaling-hpa", "autoscaling-keda"):
             documents = render(CHART / f"examples/{name}.yaml")
             self.assertNotIn("replicas", one(documents, "StatefulSet")["spec"])
+            one(documents, "ServiceMonitor")  # Or there is nothing to scale by.
         self.assertEqual(one(render(CHART / "examples/autoscaling-hpa.yaml"), "HorizontalPodAutoscaler")["spec"]["metrics"][0]
                          ["external"]["metric"]["name"], "unmask_queued_work_units")
         self.assertEqual(one(documents, "ScaledObject")["spec"]["triggers"][0]["metadata"]["query"],
@@ -110,10 +131,22 @@ class RenderedTest(unittest.TestCase):
         (container,) = job["spec"]["template"]["spec"]["containers"]
         self.assertEqual(container["args"], [
             "unmask", "batch", "run", "/data/prompts.jsonl", "/data/first.jsonl", "--server=rel-unmask:50051",
-            "--name=$(JOB_NAME)", "--gen-length=128", "--seed=1"])
+            container["args"][6], "--skip-existing", "--gen-length=128", "--seed=1"])
+        # What is computed names the server's job, and anything at all the Job, which cannot be changed.
+        newer, other = (one(render(CHART / "examples/batch.yaml", settings=[setting]), "Job")
+                        for setting in ("image.tag=newer", "batch.runs[0].output=second.jsonl"))
+        self.assertRegex(job["metadata"]["name"], "^rel-unmask-first-[0-9a-f]{8}$")
+        self.assertNotEqual(newer["metadata"]["name"], job["metadata"]["name"])
+        name_of = lambda job: job["spec"]["template"]["spec"]["containers"][0]["args"][6]
+        self.assertRegex(name_of(job), "^--name=rel-unmask-first-[0-9a-f]{8}$")
+        self.assertEqual(name_of(newer), name_of(job))
+        self.assertNotEqual(name_of(other), name_of(job))
         self.assertEqual(nightly["spec"]["schedule"], "30 1 * * *")
         (container,) = nightly["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
         self.assertIn("/data/$(JOB_NAME).jsonl", container["args"])
+        self.assertIn("--name=$(JOB_NAME)", container["args"])
+        now = one(render(CHART / "examples/batch.yaml", settings=["batch.ttlSecondsAfterFinished=0"]), "Job")
+        self.assertEqual(now["spec"]["ttlSecondsAfterFinished"], 0)
         store = {v["name"]: v for v in one(documents, "Deployment")["spec"]["template"]["spec"]["volumes"]}["store"]
         self.assertEqual(store["persistentVolumeClaim"]["claimName"], one(documents, "PersistentVolumeClaim")["metadata"]["name"])
 
@@ -202,6 +235,9 @@ class RefusalTest(unittest.TestCase):
             ("replicas.exclusiveTopology is set, but replicas.nodes is 1", "replicas.exclusiveTopology=rack"),
             ("replicas.resources.limits holds nvidia.com/gpu", "replicas.device=cuda", r"replicas.resources.limits.nvidia\.com/gpu=1"),
             ("replicas.threads is set, but replicas.device is cuda", "replicas.device=cuda", "replicas.threads=4"),
+            ("replicas.dtype is int8, which replicas.device cuda does not compute", "replicas.device=cuda", "replicas.dtype=int8"),
+            ("networkPolicy.restrictEgress is true, but model.source is init", "networkPolicy.restrictEgress=true", "model.source=init",
+             "model.init.image=a"),
             ("autoscaling.minReplicas 5 is more than autoscaling.maxReplicas 4", "autoscaling.minReplicas=5"),
             ("autoscaling.keda.prometheusAddress is empty", "autoscaling.enabled=true", "autoscaling.via=keda"),
             ("tls.public.clientCa is true, but tls.public.secretName is empty", "tls.public.clientCa=true"),

@@ -28,6 +28,12 @@
 {{- if and (eq $r.device "cuda") (gt (int $r.threads) 0) -}}
 {{- fail "replicas.threads is set, but replicas.device is cuda" -}}
 {{- end -}}
+{{- if and (eq $r.device "cuda") (eq $r.dtype "int8") -}}
+{{- fail "replicas.dtype is int8, which replicas.device cuda does not compute: use bf16" -}}
+{{- end -}}
+{{- if and .Values.networkPolicy.restrictEgress (eq $m.source "init") -}}
+{{- fail "networkPolicy.restrictEgress is true, but model.source is init: its container could not download anything" -}}
+{{- end -}}
 {{- if gt (int $a.minReplicas) (int $a.maxReplicas) -}}
 {{- fail (printf "autoscaling.minReplicas %d is more than autoscaling.maxReplicas %d" (int $a.minReplicas) (int $a.maxReplicas)) -}}
 {{- end -}}

@@ -87,7 +87,8 @@ containers:
       exec: {command: [sh, -c, "cat /tmp/replica.state"]}
       periodSeconds: 2
       timeoutSeconds: 5
-      failureThreshold: 150
+      # Rank 0 begins once all pods of its replica run: their images and models are fetched first, and nodes may be missing.
+      failureThreshold: {{ ternary (div $r.groupStartSeconds 2) 150 (eq .role "leader") }}
     livenessProbe:
       exec: {command: [sh, -c, "cat /tmp/replica.state; test -n \"$(find /tmp/replica.state -newermt '-90 seconds')\""]}
       periodSeconds: 15
@@ -123,6 +124,6 @@ volumes:
   - {name: fleet-tls, secret: {secretName: {{ . }}, defaultMode: 0440}}
   {{- end }}
   {{- if ne .role "whole" }}
-  - {name: launch, secret: {secretName: {{ include "unmask.fullname" .root }}-launch, defaultMode: 0440}}
+  - {name: launch, secret: {secretName: {{ $r.launchSecretName | default (printf "%s-launch" (include "unmask.fullname" .root)) }}, defaultMode: 0440}}
   {{- end }}
 {{- end -}}

@@ -101,6 +101,14 @@ TEST(BatchCommandTest, RunsAFileToAFile) {
   Command again(folder, {"run", folder / "in.jsonl", folder / "out.jsonl", "--server", service.address});
   EXPECT_EQ(again.Wait(), 64);
   EXPECT_THAT(again.err(), HasSubstr("out.jsonl exists"));
+  // As a container that is started once more after it had written all: not even the input is looked at.
+  Command skipped(folder,
+                  {"run", folder / "gone", folder / "out.jsonl", "--server", service.address, "--skip-existing"});
+  EXPECT_EQ(skipped.Wait(), 0) << skipped.err();
+  EXPECT_EQ(ReadFile(folder / "out.jsonl"), service.client.Results("same"));
+  Command needed(folder,
+                 {"run", folder / "gone", folder / "new.jsonl", "--server", service.address, "--skip-existing"});
+  EXPECT_NE(needed.Wait(), 0) << "the flag hides more than an output that exists";
 }
 
 TEST(BatchCommandTest, StoppedWithCtrlCTheSameCommandGoesOn) {
