@@ -107,6 +107,7 @@ struct Metrics::Families {
       replays.Add({{"reason", reason}});
       restarts.Add({{"reason", reason}});
     }
+    for (const char* reason : {kOverloaded, kPoisonRequest}) rejected.Add({{"reason", reason}});
     for (const char* outcome : {kSucceeded, kFailed}) batch_items.Add({{"outcome", outcome}});
   }
 };
