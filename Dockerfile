@@ -10,7 +10,7 @@
 ARG DEBIAN=debian:bookworm-slim
 ARG PROGRAMS=built
 
-FROM rust:1-bookworm AS built
+FROM rust:1.95.0-bookworm AS built
 WORKDIR /src
 COPY . .
 RUN scripts/setup.sh \

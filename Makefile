@@ -1,7 +1,8 @@
 # Wraps CMake's presets and scripts/; both work without it.
 .PHONY: demo test test-cluster check build cuda bench quality setup clang asan tsan fuzz nemesis soak format clean
 
-demo: build
+demo: setup
+	scripts/build.sh release unmask unmask-coordinator unmask-worker
 	scripts/demo.sh
 
 test: build

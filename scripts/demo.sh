@@ -17,6 +17,7 @@ for _ in $(seq 600); do
   kill -0 "$serve" 2>/dev/null || { cat "$scratch/serve.log" >&2; exit 1; }
   sleep 0.1
 done
+[ -f "$scratch/ready.json" ] || { cat "$scratch/serve.log" >&2; echo "demo.sh: the service is not ready after a minute" >&2; exit 1; }
 server=$(sed -n 's/.*"grpc": *"\([^"]*\)".*/\1/p' "$scratch/ready.json")
 $bin/unmask status --server "$server" --shards
 echo

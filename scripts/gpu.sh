@@ -2,8 +2,8 @@
 # What needs a GPU, for a machine that has one and nothing else of ours: a driver for CUDA 13, CUDA or PyTorch's wheels of
 # it, PyTorch, and a C library of Debian 12's age (2.36) suffice, without a network.
 #
-#   scripts/gpu.sh pack            after `make cuda test`: build/cuda/unmask-gpu.tar.xz, at most 60 MiB
-#   scripts/gpu.sh run [STAGE...]  from the unpacked bundle (or a clone, after make cuda): all stages, or those named:
+#   scripts/gpu.sh pack            after `make cuda build`: build/cuda/unmask-gpu.tar.xz, at most 60 MiB
+#   scripts/gpu.sh run [STAGE...]  from the unpacked bundle (or a clone, after `make cuda build`): all stages, or those named:
 #                                  kernels ranks goldens failover sanitizer bench. Each is one call of less than 10
 #                                  minutes. Writes ${OUT:-build/cuda/report}, ends with 1 where one failed.
 set -euo pipefail

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 out=build/quality
 mkdir -p "$out"
 [ -x "$out/venv/bin/python" ] || python3 -m venv "$out/venv"
-"$out/venv/bin/python" -c 'import grpc_tools' 2>/dev/null || "$out/venv/bin/pip" install -q grpcio-tools
+"$out/venv/bin/python" -c 'import grpc_tools' 2>/dev/null || "$out/venv/bin/pip" install -q grpcio-tools==1.85.1
 problems=${QUALITY_PROBLEMS:-200} grid=${QUALITY_GRID:-40}
 /usr/bin/python3 bench/quality/twin.py "$out" --problems "$problems" --grid "$grid"
 rm -f "$out/results.json"

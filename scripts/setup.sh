@@ -25,6 +25,19 @@ for extra in "$@"; do
   esac
 done
 
+# Before anything is installed. Where cargo is as text/CMakeLists.txt looks for it.
+rust=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' text/rust/Cargo.toml)
+cargo=$(command -v cargo || echo "$HOME/.cargo/bin/cargo")
+if [ ! -x "$cargo" ]; then
+  echo "setup.sh: no Rust toolchain: cargo is not on the PATH (https://rustup.rs installs one)" >&2
+  exit 69
+fi
+version=$("$cargo" --version | cut -d' ' -f2)
+if [ "$(printf '%s\n' "$rust" "$version" | sort -V | head -1)" != "$rust" ]; then
+  echo "setup.sh: $cargo is of Rust $version, and $rust or later is needed (https://rustup.rs installs it)" >&2
+  exit 69
+fi
+
 if ! command -v apt-get >/dev/null; then
   echo "setup.sh: this is not Debian; install the equivalents of: ${packages[*]}" >&2
   exit 0
@@ -36,12 +49,12 @@ missing=()
 for package in "${packages[@]}"; do
   installed "$package" || missing+=("$package")
 done
-# Some of it comes with a daemon that nobody has asked for: it is to start neither now nor at boot.
+# Some of it comes with a daemon that nobody has asked for: it is to start neither now nor, where there is systemd, at boot.
 policy=/usr/sbin/policy-rc.d
+daemons=()
 for daemon in prometheus containerd; do
   [[ " ${missing[*]} " == *" $daemon "* ]] || continue
-  unit=/etc/systemd/system/$daemon.service
-  [ -e "$unit" ] || [ -L "$unit" ] || { $sudo mkdir -p "${unit%/*}" && $sudo ln -s /dev/null "$unit"; }
+  daemons+=("$daemon")
   if [ ! -e "$policy" ]; then
     trap '$sudo rm -f "$policy"' EXIT
     printf '#!/bin/sh\ncase "$*" in *prometheus*|*containerd*) exit 101 ;; esac\n' | $sudo tee "$policy" >/dev/null
@@ -52,10 +65,7 @@ if [ ${#missing[@]} -gt 0 ]; then
   echo "Installing: ${missing[*]}"
   $sudo apt-get update -q
   $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
+  ! command -v systemctl >/dev/null || [ ${#daemons[@]} = 0 ] || $sudo systemctl disable -q "${daemons[@]}" || true
 fi
 
-if ! command -v cargo >/dev/null; then
-  echo "setup.sh: no Rust toolchain: cargo is not on the PATH (https://rustup.rs installs one)" >&2
-  exit 69
-fi
 [ -z "${cuda:-}" ] || scripts/cuda_toolkit.sh >/dev/null

@@ -16,8 +16,8 @@ pytorch() {
   "$peers/venv/bin/python" -c 'import torch, safetensors' 2>/dev/null && return 0
   # Without its dependencies: these are gigabytes of CUDA, which a comparison on the CPU does not call.
   "$peers/venv/bin/pip" install -q --no-deps "torch==$torch" &&
-    "$peers/venv/bin/pip" install -q numpy safetensors filelock typing-extensions sympy networkx jinja2 fsspec tqdm pyyaml \
-      requests &&
+    "$peers/venv/bin/pip" install -q numpy==2.4.6 safetensors==0.8.0 filelock==4.3.1 typing-extensions sympy==1.14.0 networkx==3.6.1 \
+      jinja2==3.1.6 fsspec==2026.9.0 tqdm==4.70.1 pyyaml==6.0.4 requests==2.34.2 &&
     "$peers/venv/bin/python" "$here/stub_cuda.py" &&
     "$peers/venv/bin/python" -c 'import torch'
 }

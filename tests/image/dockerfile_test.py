@@ -67,7 +67,7 @@ class DockerfileTest(unittest.TestCase):
             self.assertEqual(list(stages)[-1], "cpu")  # Without --target.
             self.assertLessEqual(set(TARGETS), set(stages))
             external = {base for base, _ in stages.values() if base not in stages}
-            self.assertEqual(external, {"rust:1-bookworm", "scratch", "${DEBIAN}"})
+            self.assertEqual(external, {"rust:1.95.0-bookworm", "scratch", "${DEBIAN}"})
             seen = []
             for name in stages:
                 for stage, source in copies(stages, name):
