@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/cores.h"
 #include "base/exit_codes.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -77,8 +78,8 @@ int Supervise(EventLoop* loop, const RuntimeDirectory& runtime, const ReplicaOpt
                             if (!stopping) {
                               LogError(ending.message);
                               exit_code = ending.exit_code;
-                            } else if (ending.exit_code == 128 + SIGKILL) {
-                              LogError("killed before it had finished");
+                            } else if (ending.exit_code == 128 + SIGKILL || ending.exit_code == kExitSoftware) {
+                              LogError("ended before it had finished");
                               exit_code = kExitSoftware;
                             }
                             loop->Quit();

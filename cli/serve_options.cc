@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/cores.h"
 #include "base/exit_codes.h"
 #include "base/status.h"
 #include "cli/installation.h"

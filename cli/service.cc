@@ -46,7 +46,7 @@ Service::Service(const ServePlan& plan, EventLoop* loop, const RuntimeDirectory*
     replicas_.push_back(std::make_unique<Supervisor>(
         loop, runtime,
         SupervisorOptions{.name = name,
-                          .command = [this, name](const Incarnation& life) { return ReplicaCommand(name, life); },
+                          .command = [this, i](const Incarnation& life) { return ReplicaCommand(i, life); },
                           .on_line = [this](absl::string_view line) { PrintLine(line); },
                           .on_ended = [this, name](const Ending& ending) { ReplicaEnded(name, ending); },
                           .backoff = {},
@@ -116,12 +116,14 @@ Command Service::CoordinatorCommand(const Incarnation& incarnation) {
   return command;
 }
 
-Command Service::ReplicaCommand(const std::string& name, const Incarnation& incarnation) const {
+Command Service::ReplicaCommand(int index, const Incarnation& incarnation) const {
   const ServeOptions& options = plan_.options;
   WorkerOptions worker;
   worker.program = plan_.worker_program;
   worker.coordinator = DialAddress(addresses_->fleet);
-  worker.name = name;
+  worker.name = ReplicaName(index);
+  worker.host_replica = index;
+  worker.host_replicas = options.replicas;
   worker.model = options.model;
   worker.model_name = options.model_name;
   worker.dtype = options.dtype;

@@ -28,10 +28,9 @@ class Service {
 
  private:
   Command CoordinatorCommand(const Incarnation& incarnation);
-  Command ReplicaCommand(const std::string& name, const Incarnation& incarnation) const;
+  Command ReplicaCommand(int index, const Incarnation& incarnation) const;
   void AwaitAddresses();
   void Announce(const ServiceAddresses& addresses);
-  void StartReplicas();
   void SeeFleet(const v1::GetFleetResponse& fleet);
   void BecomeReady();
   void PrintLine(absl::string_view line);

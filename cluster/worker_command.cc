@@ -1,10 +1,6 @@
 #include "cluster/worker_command.h"
 
-#include <sched.h>
-
 #include <algorithm>
-#include <cmath>
-#include <fstream>
 #include <string>
 #include <vector>
 
@@ -90,6 +86,10 @@ Command WorkerCommand(const WorkerOptions& options, const Incarnation& incarnati
                                            kOwnPid,
                                            "--life-file",
                                            incarnation.life_file});
+  if (options.host_replicas > 1) {
+    command.argv.insert(command.argv.end(), {"--host-replica", absl::StrCat(options.host_replica), "--host-replicas",
+                                             absl::StrCat(options.host_replicas)});
+  }
   if (options.drain_timeout.has_value()) {
     // The worker knows no "no limit"; a year will do.
     const int seconds = *options.drain_timeout > 0 ? *options.drain_timeout : 365 * 24 * 3600;
@@ -133,16 +133,6 @@ absl::StatusOr<int> RanksOfOneHost(const std::string& hosts, int ranks) {
         absl::StrCat("hosts: room for ", slots, " ranks, but tensor_parallel is ", ranks));
   }
   return std::min(most, ranks);
-}
-
-int AllowedCores() {
-  cpu_set_t allowed;
-  double cores = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
-  // "200000 100000": 0.2 s of processor time in every 0.1 s; or "max 100000".
-  std::ifstream quota_file("/sys/fs/cgroup/cpu.max");
-  double quota, period;
-  if (quota_file >> quota >> period && quota > 0 && period > 0) cores = std::min(cores, std::ceil(quota / period));
-  return std::max(1, static_cast<int>(cores));
 }
 
 }  // namespace unmask

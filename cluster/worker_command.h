@@ -30,6 +30,8 @@ struct WorkerOptions {
   std::string log_format;      // Empty: the worker decides.
   int tensor_parallel = 1;     // Ranks.
   int threads = 1;             // Of each rank.
+  int host_replica = 0;        // Which of the replicas that share this host it is,
+  int host_replicas = 1;       // of so many.
   // Seconds that its sequences have after SIGTERM, 0: no limit; unset: the worker decides.
   std::optional<int> drain_timeout;
 };
@@ -39,9 +41,6 @@ Command WorkerCommand(const WorkerOptions& options, const Incarnation& incarnati
 
 // The most ranks that `hosts` puts on one host; INVALID_ARGUMENT if it is malformed or has fewer slots than `ranks`.
 absl::StatusOr<int> RanksOfOneHost(const std::string& hosts, int ranks);
-
-// Processor cores that this process may use: its affinity mask, and the quota of its control group. At least 1.
-int AllowedCores();
 
 }  // namespace unmask
 

@@ -10,6 +10,7 @@
 #ifndef UNMASK_KERNELS_BACKEND_H_
 #define UNMASK_KERNELS_BACKEND_H_
 
+#include <climits>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -158,6 +159,9 @@ class Backend {
 
   // Waits for everything issued; the first failure since the last call.
   virtual absl::Status Synchronize() = 0;
+
+  // The largest head that Attend takes.
+  virtual int max_head_dim() const { return INT_MAX; }
 
   // Null where tensors lie in host memory.
   virtual DeviceQueue* queue() { return nullptr; }

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "worker/json.h"
+#include "worker/mapped_file.h"
 
 namespace unmask {
 namespace {
@@ -221,7 +222,7 @@ std::string Config::Fingerprint() const {
 absl::StatusOr<Config> ReadConfig(const std::string& folder) {
   const std::string path = absl::StrCat(folder, "/config.json");
   const auto text = ReadFile(path, kMaxBytes);
-  if (!text.ok()) return absl::DataLossError(text.status().message());
+  if (!text.ok()) return MayPass(text.status()) ? text.status() : absl::DataLossError(text.status().message());
   const auto json = ParseJsonObject(*text, kMaxDepth);
   if (!json.ok()) return Annotate(json.status(), path);
   auto config = ParseConfig(*json);

@@ -130,6 +130,11 @@ bool Leader::draining() const {
   return drain_until_.has_value();
 }
 
+bool Leader::cut_off() const {
+  MutexLock lock(&state_mutex_);
+  return cut_off_;
+}
+
 // A failed write needs no care: the stream's reader sees its end.
 void Leader::Write(const ReplicaMessage& message) {
   if (stream_ != nullptr) stream_->Write(message);
@@ -249,6 +254,7 @@ void Leader::Pulse() {
       if (ended_) return;
       if (drain_until_.has_value() && steady_clock::now() >= *drain_until_ && context_ != nullptr) {
         LogWarning("draining took longer than ", options_.drain_timeout.count(), " s");
+        cut_off_ = true;
         context_->TryCancel();
       }
     }

@@ -49,6 +49,8 @@ class Leader {
   // Asks the coordinator to finish what it has here and to end the stream. Steps go on until it does.
   void Drain();
   bool draining() const;
+  // The coordinator had not finished within the drain's time: what it still had here was cut off.
+  bool cut_off() const;
 
  private:
   using Stream = grpc::ClientReaderWriter<internal::v1::ReplicaMessage, internal::v1::CoordinatorMessage>;
@@ -84,6 +86,7 @@ class Leader {
   bool computing_ ABSL_GUARDED_BY(state_mutex_) = false;  // From the one Next() to the other.
   bool ended_ ABSL_GUARDED_BY(state_mutex_) = false;
   std::optional<std::chrono::steady_clock::time_point> drain_until_ ABSL_GUARDED_BY(state_mutex_);
+  bool cut_off_ ABSL_GUARDED_BY(state_mutex_) = false;
 
   StateFile state_file_;  // Of the pulse alone.
   std::thread link_;

@@ -65,6 +65,12 @@ void Declare(CLI::App& app, Flags* flags) {
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false));
   add("weights-digest", flags->rank.weights_digest,
       "weights that are others are refused: the digest in \"numerics\" after \"weights:\", of this many ranks");
+  add("host-replica", flags->rank.host_replica, "which of the replicas of this host it is, from 0")
+      ->check(CLI::Range(0, 4095))
+      ->group("Set by supervisors");
+  add("host-replicas", flags->rank.host_replicas, "how many replicas share this host's memory and devices")
+      ->check(CLI::Range(1, 4096))
+      ->group("Set by supervisors");
   add("max-rows", flags->rank.max_rows, "rows of one step; 0: two canvases of full length")
       ->check(CLI::NonNegativeNumber);
   add("drain-timeout", flags->drain_seconds, "seconds that running sequences have after SIGTERM")
@@ -158,7 +164,7 @@ absl::Status Lead(const Flags& flags, const sigset_t& signals, LifeSign* life, R
                                    },
                                    rank->engine(), ranks));
   life->Over();
-  return absl::OkStatus();
+  return leader.cut_off() ? absl::DeadlineExceededError("sequences were cut off") : absl::OkStatus();
 }
 
 absl::Status Serve(const Flags& flags, const sigset_t& signals, Communicator* ranks) {
@@ -169,7 +175,9 @@ absl::Status Serve(const Flags& flags, const sigset_t& signals, Communicator* ra
   return FollowRankZero(rank->engine(), ranks);
 }
 
-int ToExitCode(const absl::Status& status) {
+// `first`: nothing of this supervisor's has run before. What finds no memory then has too little of it; later something
+// else may have taken it for a while.
+int ToExitCode(const absl::Status& status, bool first) {
   switch (status.code()) {
     case absl::StatusCode::kOk:
     case absl::StatusCode::kCancelled:  // Asked to end while loading.
@@ -179,7 +187,10 @@ int ToExitCode(const absl::Status& status) {
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kUnimplemented:
     case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kPermissionDenied:
       return kExitConfig;
+    case absl::StatusCode::kResourceExhausted:
+      return first ? kExitConfig : kExitSoftware;
     default:
       return kExitSoftware;
   }
@@ -222,10 +233,11 @@ int Main(int argc, char** argv) {
   SetLogFormat(ParseLogFormat(flags.log_format));
   const absl::Status status = Serve(flags, signals, ranks.get());
   // The same on every rank: said once.
-  if (ToExitCode(status) != kExitOk && ranks->rank() == 0) {
+  const int exit_code = ToExitCode(status, /*first=*/flags.restarts == 0);
+  if (exit_code != kExitOk && ranks->rank() == 0) {
     std::cerr << "unmask-worker: " << status.message() << std::endl;
   }
-  return ToExitCode(status);
+  return exit_code;
 }
 
 }  // namespace

@@ -6,10 +6,18 @@
 #include <string>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 
 namespace unmask {
+
+// Whether what failed so may work another time: a disk or a server of files that does not answer, no memory. Not a file
+// that is missing, malformed or another's.
+inline bool MayPass(const absl::Status& status) {
+  return absl::IsUnknown(status) || absl::IsUnavailable(status) || absl::IsAborted(status) ||
+         absl::IsResourceExhausted(status);
+}
 
 class MappedFile {
  public:

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 
 namespace unmask {
 namespace {
@@ -27,6 +28,18 @@ int64_t MemAvailable() {
   return int64_t{1} << 30;
 }
 
+// Of a control group's memory, the pages of files: counted as used, and given back as soon as something else wants
+// them.
+int64_t FilePages(const char* statistics, absl::string_view prefix) {
+  std::ifstream file(statistics);
+  std::string key;
+  int64_t bytes = 0, total = 0;
+  while (file >> key >> bytes) {
+    if (key == absl::StrCat(prefix, "inactive_file") || key == absl::StrCat(prefix, "active_file")) total += bytes;
+  }
+  return total;
+}
+
 }  // namespace
 
 int64_t AvailableMemory() {
@@ -34,11 +47,15 @@ int64_t AvailableMemory() {
   const struct {
     const char* limit;
     const char* used;
-  } groups[] = {{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
-                {"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"}};
+    const char* statistics;
+    const char* prefix;  // Of their keys.
+  } groups[] = {{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat", ""},
+                {"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+                 "/sys/fs/cgroup/memory/memory.stat", "total_"}};
   for (const auto& group : groups) {
     const int64_t limit = NumberIn(group.limit, INT64_MAX);
-    available = std::min(available, limit - NumberIn(group.used, 0));
+    const int64_t used = std::max<int64_t>(0, NumberIn(group.used, 0) - FilePages(group.statistics, group.prefix));
+    available = std::min(available, limit - used);
   }
   return std::max<int64_t>(available, 0);
 }
@@ -50,10 +67,12 @@ absl::StatusOr<int64_t> KvPositions(const KvMemory& memory) {
   int64_t positions = half >= 4 * longest ? std::min(half, 64 * longest) : std::min(most, 4 * longest);
   if (memory.limit > 0) positions = memory.limit / memory.position_bytes;
   if (positions < longest) {
-    return absl::InvalidArgumentError(absl::StrCat(memory.limit > 0 ? "kv-memory of " : "memory left for K/V: ",
-                                                   memory.limit > 0 ? memory.limit : memory.available, " bytes: holds ",
-                                                   positions, " positions of ", memory.position_bytes,
-                                                   " bytes, fewer than max_sequence_length ", longest));
+    const std::string message =
+        absl::StrCat(memory.limit > 0 ? "kv-memory of " : "memory left for K/V: ",
+                     memory.limit > 0 ? memory.limit : memory.available, " bytes: holds ", positions, " positions of ",
+                     memory.position_bytes, " bytes, fewer than max_sequence_length ", longest);
+    if (memory.limit > 0) return absl::InvalidArgumentError(message);
+    return absl::ResourceExhaustedError(message);
   }
   return std::min<int64_t>(positions, INT32_MAX);
 }

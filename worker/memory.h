@@ -8,7 +8,8 @@
 
 namespace unmask {
 
-// Bytes that the machine has left, within the limit of the container where there is one.
+// Bytes that the machine has left, within the limit of the container where there is one. The pages of files count as
+// left: a checkpoint that was just read fills a container with them.
 int64_t AvailableMemory();
 
 struct KvMemory {
@@ -19,7 +20,8 @@ struct KvMemory {
 };
 
 // Positions whose K/V is kept. Chosen: half of what is available, but no less than four sequences of full length where
-// these fit in nine tenths, and no more than 64. INVALID_ARGUMENT where not one fits.
+// these fit in nine tenths, and no more than 64. Where not one fits INVALID_ARGUMENT for what was asked for,
+// RESOURCE_EXHAUSTED for what is available, which may be more another time.
 absl::StatusOr<int64_t> KvPositions(const KvMemory& memory);
 
 }  // namespace unmask

@@ -1,15 +1,16 @@
 #include "worker/rank.h"
 
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <set>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/cores.h"
 #include "base/status.h"
 #include "cluster/device_communicator.h"
 #include "worker/agree.h"
@@ -27,11 +28,6 @@ std::string HostName() {
   char name[256] = {};
   gethostname(name, sizeof name - 1);
   return name;
-}
-
-int CoresAllowed() {
-  cpu_set_t set;
-  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
 // Every rank's message, in rank order.
@@ -90,6 +86,10 @@ absl::StatusOr<std::unique_ptr<Rank>> Rank::Open(const RankOptions& options, Com
 
 absl::Status Rank::ReadCheckpoint() {
   if (access(options_.model.c_str(), F_OK) != 0) {
+    if (errno != ENOENT && errno != ENOTDIR) {
+      return absl::UnavailableError(
+          absl::ErrnoToStatus(errno, absl::StrCat("model folder ", options_.model)).message());
+    }
     return absl::InvalidArgumentError(absl::StrCat("model folder ", options_.model, " does not exist"));
   }
   const std::string& digest = options_.weights_digest;
@@ -159,10 +159,15 @@ absl::Status Rank::OpenDevice(const Precision& precision) {
   BackendOptions options;
   options.compute_dtype = precision.dtype;
   options.int8 = precision.int8;
-  options.threads = options_.threads > 0 ? options_.threads : std::max(1, CoresAllowed() / ranks_here_);
-  options.host_rank = rank_here_;
-  options.host_ranks = ranks_here_;
+  options.threads = options_.threads > 0 ? options_.threads : std::max(1, AllowedCores() / SharersHere());
+  options.host_rank = options_.host_replica * ranks_here_ + rank_here_;
+  options.host_ranks = SharersHere();
   UNMASK_ASSIGN_OR_RETURN(backend_, OpenBackend(options_.device, options));
+  if (config_.head_dim() > backend_->max_head_dim()) {
+    return absl::UnimplementedError(absl::StrCat("head_dim ", config_.head_dim(), " is more than the ",
+                                                 backend_->max_head_dim(), " that device ", options_.device,
+                                                 " computes"));
+  }
   return absl::OkStatus();
 }
 
@@ -183,7 +188,7 @@ absl::Status Rank::Load(const LoadingProgress& progress) {
   KvMemory memory;
   memory.limit = options_.kv_memory;
   const int64_t activations = Model::ActivationBytes(config_, shard_, max_rows_, dtype);
-  const int64_t left = backend_->FreeMemory().value_or(AvailableMemory() / ranks_here_);
+  const int64_t left = backend_->FreeMemory().value_or(AvailableMemory() / SharersHere());
   memory.available = std::max<int64_t>(0, left - activations);
   memory.position_bytes = KvCache::PositionBytes(config_.layers, kv_columns, dtype);
   memory.max_sequence_length = config_.max_sequence_length;

@@ -28,6 +28,9 @@ struct RankOptions {
   int threads = 0;             // 0: the cores allowed, divided by the ranks of this host.
   int64_t kv_memory = 0;       // Bytes of K/V of this rank; 0: chosen.
   int32_t max_rows = 0;        // Of a step; 0: two canvases of full length.
+  // This replica among those that share this host's cores, memory and devices.
+  int host_replica = 0;
+  int host_replicas = 1;
   // What the weights must be: the digest in `numerics`, of this many ranks; empty: whatever they are.
   std::string weights_digest;
 };
@@ -65,7 +68,8 @@ class Rank {
   };
   absl::Status CheckDigest() const;  // Of loaded weights: the same answer on every rank.
   absl::StatusOr<Precision> ChoosePrecision();
-  bool AllRanks(bool own);  // Whether all say so.
+  bool AllRanks(bool own);                                                  // Whether all say so.
+  int SharersHere() const { return options_.host_replicas * ranks_here_; }  // Ranks of this host.
   absl::Status OpenDevice(const Precision& precision);
   absl::Status ConnectDevices();
   void Describe(const Precision& precision);

@@ -202,7 +202,7 @@ absl::StatusOr<std::unique_ptr<Checkpoint>> Checkpoint::Open(const std::string& 
   for (const std::string& path : paths) {
     auto file = MappedFile::Open(path);
     // A shard that is not there is as corrupt a checkpoint as one cut short.
-    if (!file.ok()) return absl::DataLossError(file.status().message());
+    if (!file.ok()) return MayPass(file.status()) ? file.status() : absl::DataLossError(file.status().message());
     auto tensors = ParseFile(**file);
     if (!tensors.ok()) return Annotate(tensors.status(), path);
     for (auto& [name, tensor] : *tensors) {

@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "absl/strings/str_join.h"
+#include "base/cores.h"
 #include "tests/cluster/supervisor_harness.h"
 
 namespace unmask {
@@ -58,6 +60,15 @@ TEST(WorkerCommandTest, CredentialsAreThoseOfTheFlagsNotOfTheParent) {
   EXPECT_THAT(command.argv,
               AllOf(Contains("--tls-ca"), Contains("ca.pem"), Contains("own.pem"), Not(Contains("--tls-key"))));
   EXPECT_THAT(command.environment, Contains(std::pair<std::string, std::string>("UNMASK_TLS_KEY", "")));
+}
+
+TEST(WorkerCommandTest, ReplicasThatShareAHostKnowOfEachOther) {
+  WorkerOptions options = Ranks("worker", 1);
+  EXPECT_THAT(WorkerCommand(options, kLife).argv, Not(Contains("--host-replicas")));
+  options.host_replica = 2;
+  options.host_replicas = 3;
+  const std::string line = absl::StrJoin(WorkerCommand(options, kLife).argv, " ");
+  EXPECT_THAT(line, HasSubstr("--host-replica 2 --host-replicas 3"));
 }
 
 TEST(RanksOfOneHostTest, IsTheLargestShare) {

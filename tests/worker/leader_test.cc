@@ -257,6 +257,7 @@ TEST(LeaderTest, DrainingGoesOnUntilTheCoordinatorHangsUp) {
   EXPECT_FALSE(coordinator.Heard(ReplicaMessage::kDraining));
   coordinator.HangUp();
   EXPECT_FALSE(leader.Next().has_value());
+  EXPECT_FALSE(leader.cut_off());
 }
 
 TEST(LeaderTest, DrainingHasAnEnd) {
@@ -265,9 +266,11 @@ TEST(LeaderTest, DrainingHasAnEnd) {
   EXPECT_TRUE(leader.Next()->has_attached());
   const auto begin = steady_clock::now();
   leader.Drain();
+  EXPECT_FALSE(leader.cut_off());
   EXPECT_FALSE(leader.Next().has_value());
   EXPECT_LT(steady_clock::now() - begin, seconds(5) * Patience());
   EXPECT_GE(steady_clock::now() - begin, seconds(1));
+  EXPECT_TRUE(leader.cut_off());
 }
 
 TEST(LeaderTest, DrainingWithoutACoordinatorEndsAtOnce) {
