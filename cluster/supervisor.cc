@@ -60,20 +60,20 @@ void Supervisor::Launch() {
   incarnation_.life_file = incarnation_.shared_memory + "/life";  // A busy disk is no death.
   for (const std::string& folder : {incarnation_.directory, incarnation_.shared_memory}) {
     if (mkdir(folder.c_str(), 0700) == 0 || errno == EEXIST) continue;
-    return End(kExitConfig, std::string(absl::ErrnoToStatus(errno, folder).message()));
+    return CannotLaunch(absl::ErrnoToStatus(errno, folder));
   }
   absl::StatusOr<Command> command = options_.command(incarnation_);
   if (!command.ok()) return End(kExitConfig, std::string(command.status().message()));
   command->environment.emplace_back(kMarkVariable, incarnation_.directory);
 
   int ends[2];
-  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return End(kExitSoftware, "out of file descriptors");
+  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return CannotLaunch(absl::ErrnoToStatus(errno, "a pipe"));
   fcntl(ends[1], F_SETFL, 0);  // The child's end blocks: a slow reader must not cost it lines.
   const absl::StatusOr<pid_t> pid = StartProcess(*command, ends[1]);
   close(ends[1]);
   if (!pid.ok()) {
     close(ends[0]);
-    return End(kExitConfig, absl::StrCat("cannot start ", options_.name, ": ", pid.status().message()));
+    return CannotLaunch(Annotate(pid.status(), absl::StrCat("cannot start ", options_.name)));
   }
   pid_ = *pid;
   output_ = ends[0];
@@ -89,6 +89,21 @@ void Supervisor::Launch() {
   life_stage_.clear();
   silent_checks_ = 0;
   life_timer_ = loop_->After(kLifeCheck, [this] { CheckLife(); });
+}
+
+// Where it could be started before, this machine lacks something for a while: processes, memory, a place on its disk.
+void Supervisor::CannotLaunch(const absl::Status& why) {
+  const bool lasting = absl::IsNotFound(why) || absl::IsPermissionDenied(why);
+  if (incarnation_.restarts == 0 || lasting) return End(kExitConfig, std::string(why.message()));
+  LaunchLater(std::string(why.message()), absl::ZeroDuration());
+}
+
+void Supervisor::LaunchLater(const std::string& why, absl::Duration healthy_for) {
+  const absl::Duration wait = backoff_.Next(healthy_for, std::uniform_real_distribution<>(0, 1)(random_));
+  LogWarning(why, "; start ", incarnation_.restarts + 1, " follows in ",
+             absl::FormatDuration(absl::Trunc(wait, absl::Milliseconds(1))));
+  state_ = State::kWaiting;
+  timer_ = loop_->After(wait, [this] { Launch(); });
 }
 
 // False where it is as before.
@@ -187,13 +202,8 @@ void Supervisor::Exited(int wait_status) {
   if (stopping_ || NeverAgain(exit_code)) {
     return End(exit_code, !last_error_.empty() ? last_error_ : !last_line_.empty() ? last_line_ : how);
   }
-  const absl::Duration healthy_for = fruitful_ ? absl::InfiniteDuration() : ran;
-  const absl::Duration wait = backoff_.Next(healthy_for, std::uniform_real_distribution<>(0, 1)(random_));
   ++incarnation_.restarts;
-  LogWarning(options_.name, " ended with ", how, "; start ", incarnation_.restarts + 1, " follows in ",
-             absl::FormatDuration(absl::Trunc(wait, absl::Milliseconds(1))));
-  state_ = State::kWaiting;
-  timer_ = loop_->After(wait, [this] { Launch(); });
+  LaunchLater(absl::StrCat(options_.name, " ended with ", how), fruitful_ ? absl::InfiniteDuration() : ran);
 }
 
 void Supervisor::SendSigterm() {

@@ -15,6 +15,7 @@
 #include <random>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -84,6 +85,9 @@ class Supervisor {
  private:
   enum class State { kIdle, kRunning, kWaiting, kEnded };
   void Launch();
+  void CannotLaunch(const absl::Status& why);
+  // healthy_for: how long the program was well, which shortens the wait.
+  void LaunchLater(const std::string& why, absl::Duration healthy_for);
   bool ReadOutput();
   void CloseOutput();
   void TakeLine(absl::string_view line);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #include <regex>
 #include <string>
@@ -77,6 +78,40 @@ TEST_F(SupervisorTest, AProgramThatIsNotThereIsAConfigurationError) {
   EXPECT_TRUE(supervisor.ended());
   EXPECT_EQ(ending.exit_code, 78);
   EXPECT_THAT(ending.message, HasSubstr("/nowhere/unmask-worker: No such file"));
+}
+
+TEST_F(SupervisorTest, WhatCannotBeStartedAgainForAWhileIsStartedLater) {
+  const auto runtime = RuntimeDirectory::Create().value();
+  const auto loop = EventLoop::Create().value();
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const auto restore = [&] { setrlimit(RLIMIT_NOFILE, &before); };
+  int attempts = 0;
+  Ending ending;
+  Supervisor supervisor(loop.get(), runtime.get(),
+                        {.name = "script",
+                         .command =
+                             [&](const Incarnation& life) {
+                               if (++attempts == 2) {  // This process has no file descriptors left, for a moment.
+                                 const rlimit none = {.rlim_cur = 3, .rlim_max = before.rlim_max};
+                                 setrlimit(RLIMIT_NOFILE, &none);
+                                 loop->After(absl::Milliseconds(20), restore);
+                               }
+                               return Command{{"/bin/sh", "-c", life.restarts == 0 ? "exit 1" : "exit 78"}, {}};
+                             },
+                         .on_line = {},
+                         .on_ended =
+                             [&](const Ending& end) {
+                               ending = end;
+                               loop->Quit();
+                             },
+                         .backoff = {.initial = absl::Milliseconds(50)}});
+  supervisor.Start();
+  loop->Run();
+  restore();
+  EXPECT_EQ(attempts, 3);
+  EXPECT_EQ(ending.exit_code, 78) << ending.message;
+  EXPECT_EQ(ending.message, "exit code 78");
 }
 
 TEST_F(SupervisorTest, LinesArriveWholeAndTheLastNeedsNoNewline) {
