@@ -73,8 +73,11 @@ class Nccl : public Forwarding {
   // Whether all is well with the exchanges that the device is at.
   absl::Status Look(std::chrono::nanoseconds waited);
   absl::Status GiveUp(const absl::Status& why);
+  // The graphs first: ncclCommAbort waits until none holds an exchange of this communicator.
   void Abort() {
-    if (comm_ != nullptr) ncclCommAbort(std::exchange(comm_, nullptr));
+    if (comm_ == nullptr) return;
+    backend_->queue()->ForgetKept();
+    ncclCommAbort(std::exchange(comm_, nullptr));
   }
 
   Backend* const backend_;

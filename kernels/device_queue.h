@@ -27,6 +27,10 @@ class DeviceQueue {
   // A failure of what stands between operations: as theirs, it sticks until Synchronize() returns it.
   virtual void Fail(const absl::Status& status) = 0;
 
+  // Lets go of all that the device keeps of what it has once enqueued, after what is under way has ended. A library
+  // whose work is kept so is not closed before that: NCCL would wait for ever.
+  virtual void ForgetKept() = 0;
+
   // Which device of the host it is: two queues of one device say the same.
   virtual std::string Device() const = 0;
 

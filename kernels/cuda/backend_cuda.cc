@@ -67,6 +67,7 @@ class CudaBackend : public Backend, public DeviceQueue {
     return std::exchange(failure_, absl::OkStatus());
   }
 
+  int max_head_dim() const override { return kMaxHeadDim; }
   DeviceQueue* queue() override { return this; }
   absl::optional<int64_t> FreeMemory() override { return device_->FreeMemory(); }
 
@@ -79,6 +80,7 @@ class CudaBackend : public Backend, public DeviceQueue {
   void Fail(const absl::Status& status) override {
     if (failure_.ok()) failure_ = status;
   }
+  void ForgetKept() override { program_.ForgetGraphs(); }
   std::string Device() const override { return device_->bus(); }
   void Watch(Watcher watch) override { watch_ = std::move(watch); }
 
@@ -465,7 +467,13 @@ absl::StatusOr<std::unique_ptr<Backend>> OpenCudaBackend(const BackendOptions& o
   if (options.threads < 1 || options.threads > 1024) {
     return absl::InvalidArgumentError(absl::StrCat("threads ", options.threads, " is not in [1, 1024]"));
   }
-  return cuda::CudaBackend::Open(options);
+  try {
+    return cuda::CudaBackend::Open(options);
+  } catch (const std::system_error& error) {
+    return absl::ResourceExhaustedError(absl::StrCat("starting ", options.threads, " threads: ", error.what()));
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError("no memory for the CUDA backend");
+  }
 }
 
 }  // namespace unmask

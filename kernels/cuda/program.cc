@@ -15,8 +15,12 @@ constexpr size_t kMostSeen = 1024;
 
 }  // namespace
 
-Program::~Program() {
+Program::~Program() { ForgetGraphs(); }
+
+void Program::ForgetGraphs() {
   for (const Graph& graph : graphs_) cudaGraphExecDestroy(graph.exec);
+  graphs_.clear();
+  graph_of_.clear();
 }
 
 void Program::Append(Run run, const char* name, int64_t rows, const void* args, size_t bytes) {

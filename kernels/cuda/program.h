@@ -47,6 +47,8 @@ class Program {
   // Gives the stream all that was written down, and forgets it.
   absl::Status Begin();
   void Clear() { segments_.clear(); }
+  // Destroys the graphs; those under way end first.
+  void ForgetGraphs();
 
  private:
   struct Entry {

@@ -1,7 +1,6 @@
 // Runs under mpirun: each test is executed by all ranks together. UNMASK_SHARE_MEMORY=0 takes the road between
 // machines.
 #include "cluster/communicator.h"
-#include "tests/support/patience.h"
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -15,6 +14,8 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+#include "tests/support/patience.h"
 
 namespace unmask {
 namespace {

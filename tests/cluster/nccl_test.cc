@@ -115,6 +115,25 @@ TEST_F(NcclTest, AnErrorOfAPeerEndsTheStep) {
   ranks->Barrier();
 }
 
+TEST_F(NcclTest, GraphsAreLetGoBeforeTheCommunicatorIs) {
+  auto nccl = NcclCommunicator(backend_.get(), ranks).value();
+  const auto memory = backend_->Allocate(8 * sizeof(float)).value();
+  const Tensor tensor = {DType::kF32, 1, 8, 8, memory->data()};
+  std::vector<float> values(8, 1);
+  backend_->Upload({DType::kF32, 1, 8, 8, values.data()}, tensor);
+  const auto step = [&] {
+    for (int i = 0; i < 6; ++i) nccl->AllReduceSum(tensor);
+    return backend_->Synchronize();
+  };
+  for (int i = 0; i < 3; ++i) ASSERT_EQ(step(), absl::OkStatus());
+  ASSERT_GT(emulated::Counted().graphs, 0) << "the steps are not repeated as a graph";
+  TheStandIn().calls.clear();
+  nccl = nullptr;
+  EXPECT_THAT(TheStandIn().calls, ElementsAre("Abort"));
+  EXPECT_EQ(emulated::Counted().graphs, 0);
+  ranks->Barrier();
+}
+
 TEST_F(NcclTest, ASumThatNeverEndsIsGivenUpInTime) {
   const auto nccl = NcclCommunicator(backend_.get(), ranks, {.step = milliseconds(200)}).value();
   std::vector<float> values = Addend(ranks->rank(), 8);

@@ -80,6 +80,7 @@ bool& Stuck();
 
 // What tests count: work run or noted one by one, and graphs launched.
 struct Counts {
+  int graphs = 0;  // That exist.
   int issued = 0;
   int captured = 0;
   int graph_launches = 0;
