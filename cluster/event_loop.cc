@@ -11,8 +11,6 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "absl/time/clock.h"
-
 namespace unmask {
 
 absl::StatusOr<std::unique_ptr<EventLoop>> EventLoop::Create() {

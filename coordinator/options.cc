@@ -100,6 +100,11 @@ absl::Status ResolveRest(const ServedModel& model, bool infill, uint64_t drawn_s
                                 " is no policy; the last is ", static_cast<int>(v1::DeadlinePolicy_MAX)));
   }
   UNMASK_RETURN_IF_ERROR(CheckFloat("temperature", options->temperature(), 0, HUGE_VALF));
+  // Logits that are divided by less would be infinite.
+  if (constexpr float kLeast = 1e-30f; options->temperature() > 0 && options->temperature() < kLeast) {
+    return Invalid("temperature",
+                   absl::StrCat("temperature ", options->temperature(), " is neither 0 nor at least ", kLeast));
+  }
   UNMASK_RETURN_IF_ERROR(CheckFloat("cfg_scale", options->cfg_scale(), 0, HUGE_VALF));
   UNMASK_RETURN_IF_ERROR(CheckStops(*options, model, infill));
   options->set_temperature(options->temperature());  // Marks defaults as set, so that they are echoed.

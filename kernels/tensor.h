@@ -29,7 +29,6 @@ struct Tensor {
     return {dtype, rows, end - begin, stride, static_cast<char*>(data) + begin * ByteSize(dtype)};
   }
   float* f32() const { return static_cast<float*>(data); }
-  uint16_t* u16() const { return static_cast<uint16_t*>(data); }
 };
 
 }  // namespace unmask

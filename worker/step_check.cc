@@ -29,8 +29,9 @@ absl::Status CheckEach(absl::string_view field, const RepeatedField<int32_t>& va
 }
 
 absl::Status CheckSampling(const Sampling& sampling, const StepLimits& limits) {
-  if (!std::isfinite(sampling.temperature()) || sampling.temperature() < 0) {
-    return Broken("temperature ", sampling.temperature(), " is not a finite number >= 0");
+  constexpr float kLeast = 1e-30f;  // Logits that are divided by less would be infinite.
+  if (!std::isfinite(sampling.temperature()) || (sampling.temperature() != 0 && sampling.temperature() < kLeast)) {
+    return Broken("temperature ", sampling.temperature(), " is neither 0 nor a finite number of at least ", kLeast);
   }
   if (sampling.token_bound() < 0 || sampling.token_bound() > limits.embedding_size) {
     return Broken("token_bound ", sampling.token_bound(), " is not in [0, ", limits.embedding_size, "]");

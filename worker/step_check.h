@@ -21,7 +21,7 @@ struct StepLimits {
 std::vector<KvRequest> NewSequences(const internal::v1::Step& step, const KvCache& kv);
 
 // The rules of proto/unmask/internal/v1/replica.proto. INVALID_ARGUMENT naming window, field, value and bound:
-// "windows[2]: tokens[5] 512 is not below 384".
+// "windows[2]: tokens[5] 512 is not in [0, 383]".
 absl::Status CheckStep(const internal::v1::Step& step, const StepLimits& limits, const KvCache& kv);
 
 }  // namespace unmask

@@ -125,6 +125,13 @@ class Trial {
   std::vector<uint16_t> narrow_;
 };
 
+absl::Status RunTrial(DType dtype, int64_t outputs, int64_t inputs) {
+  absl::Status status;
+  UNMASK_RETURN_IF_ERROR(
+      GuardOneDnn("opening oneDNN for a trial", [&] { status = Trial(dtype, outputs, inputs).Run(); }));
+  return status;
+}
+
 class OneDnnGemm : public Gemm {
  public:
   OneDnnGemm(DType dtype, int workers) : dtype_(dtype), shared_(dtype, workers) {}
@@ -146,7 +153,7 @@ class OneDnnGemm : public Gemm {
     MutexLock lock(&mutex_);
     const auto known = tried_.find({outputs, inputs});
     if (known != tried_.end()) return known->second;
-    return tried_[{outputs, inputs}] = Trial(dtype_, outputs, inputs).Run();
+    return tried_[{outputs, inputs}] = RunTrial(dtype_, outputs, inputs);
   }
 
   const DType dtype_;
@@ -162,7 +169,7 @@ absl::StatusOr<std::unique_ptr<Gemm>> MakeOneDnnGemm(DType compute_dtype, int wo
   std::unique_ptr<Gemm> gemm;
   UNMASK_RETURN_IF_ERROR(
       GuardOneDnn("opening oneDNN", [&] { gemm = std::make_unique<OneDnnGemm>(compute_dtype, workers); }));
-  UNMASK_RETURN_IF_ERROR(Trial(compute_dtype, /*outputs=*/64, /*inputs=*/64).Run());
+  UNMASK_RETURN_IF_ERROR(RunTrial(compute_dtype, /*outputs=*/64, /*inputs=*/64));
   return gemm;
 }
 

@@ -1,5 +1,5 @@
 // The hot loops, once an instruction set, as plain functions in a table: chosen by cpuid when the backend opens. They
-// are serial; who calls them splits the work over threads (parallel.h). None allocates, throws or keeps state.
+// are serial; who calls them splits the work over threads (workers.h). None allocates, throws or keeps state.
 #ifndef UNMASK_KERNELS_CPU_KERNEL_TABLE_H_
 #define UNMASK_KERNELS_CPU_KERNEL_TABLE_H_
 

@@ -48,8 +48,8 @@ struct OneDnnWeights {
   dnnl::memory memory;  // That storage.
 };
 
-// What all panels share: the engine, and the primitives by shape. Throws dnnl::error; unimplemented where a product
-// would not be brgemm's.
+// What all panels share: the engine, and each worker's primitives by shape. Throws dnnl::error; unimplemented where a
+// product would not be brgemm's.
 class OneDnnLibrary {
  public:
   OneDnnLibrary(const OneDnnTypes& types, int workers);

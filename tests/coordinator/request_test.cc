@@ -141,6 +141,8 @@ TEST(RequestTest, EachBadFieldIsNamedWithValueAndBound) {
        "options.temperature", "nan"},
       {"temperature -1", [](auto* r) { r->mutable_options()->set_temperature(-1); }, "OPTION_INVALID",
        "options.temperature", "-1"},
+      {"temperature 1e-40", [](auto* r) { r->mutable_options()->set_temperature(1e-40f); }, "OPTION_INVALID",
+       "options.temperature", "is neither 0 nor at least 1e-30"},
       {"cfg inf", [](auto* r) { r->mutable_options()->set_cfg_scale(HUGE_VALF); }, "OPTION_INVALID",
        "options.cfg_scale", "inf"},
       {"stop without tokenizer", [](auto* r) { r->mutable_options()->add_stop("x"); }, "TOKENIZER_MISSING",

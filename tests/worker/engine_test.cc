@@ -411,6 +411,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "temperature nan"},
         BadStep{"NegativeTemperature", [](Step* s) { s->mutable_windows(0)->mutable_sampling()->set_temperature(-1); },
                 "temperature -1"},
+        BadStep{"TinyTemperature", [](Step* s) { s->mutable_windows(0)->mutable_sampling()->set_temperature(1e-40f); },
+                "is neither 0 nor"},
         BadStep{"InfiniteScale", [](Step* s) { s->mutable_windows(0)->set_cfg_scale(INFINITY); }, "cfg_scale inf"},
         BadStep{"TokenBound", [](Step* s) { s->mutable_windows(0)->mutable_sampling()->set_token_bound(501); },
                 "token_bound 501 is not in [0, 500]"},
