@@ -1,6 +1,7 @@
 #include "coordinator/fleet.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -28,6 +29,9 @@ constexpr int kConvictingDeaths = 3;
 
 // A replica that came and went this often without answering a step is FAILED until it does.
 constexpr int kFailingDeaths = 5;
+
+// A replica that is gone is shown as long, and until another one connects.
+constexpr std::chrono::minutes kRemembered(30);
 
 // Of the time that a request has, what is left over for steps that take longer than they used to.
 constexpr double kReserve = 0.1;
@@ -73,6 +77,7 @@ absl::Status Fleet::Check(const ReplicaDescription& description) const {
 absl::StatusOr<uint64_t> Fleet::Attach(const ReplicaDescription& description) {
   MutexLock lock(&mutex_);
   UNMASK_RETURN_IF_ERROR(Check(description));
+  ForgetTheLongGone();
   Member& member = members_[description.name()];
   v1::ReplicaStatus& status = member.status;
   if (Connected(status)) {
@@ -89,6 +94,15 @@ absl::StatusOr<uint64_t> Fleet::Attach(const ReplicaDescription& description) {
   status.set_restarts(description.restarts());
   member.description = description;
   return last_epoch_;
+}
+
+// Who comes back under another name (a process's number is part of the default one) leaves the old one behind.
+void Fleet::ForgetTheLongGone() {
+  const auto now = options_.now();
+  for (auto it = members_.begin(); it != members_.end();) {
+    const bool gone = !Connected(it->second.status) && now - it->second.left > kRemembered;
+    it = gone ? members_.erase(it) : std::next(it);
+  }
 }
 
 Fleet::Member* Fleet::Find(uint64_t epoch) {
@@ -120,7 +134,7 @@ absl::StatusOr<std::shared_ptr<Replica>> Fleet::Ready(uint64_t epoch, const Repl
     replica = std::make_shared<Replica>(epoch, member->description, ready, std::move(sender), options_.observer,
                                         options_.now);
     member->replica = replica;
-    member->status.set_state(v1::REPLICA_STATE_READY);
+    if (member->status.state() != v1::REPLICA_STATE_DRAINING) member->status.set_state(v1::REPLICA_STATE_READY);
     member->status.set_numerics(ready.numerics());
     member->status.clear_loading();
     member->status.set_kv_positions(ready.kv_positions());
@@ -202,15 +216,20 @@ void Fleet::Detach(uint64_t epoch, const char* reason) {
     if (member == nullptr) return;
     connected_.erase(epoch);
     replica = std::exchange(member->replica, nullptr);
-    const bool answered = replica && replica->load().steps_answered > 0;
+    const Replica::Load load = replica ? replica->load() : Replica::Load();
     drained = member->status.state() == v1::REPLICA_STATE_DRAINING;
-    member->fruitless = answered || drained ? 0 : member->fruitless + 1;
+    if (load.steps_answered > 0 || drained) {
+      member->fruitless = 0;
+    } else if (!replica || load.steps > 0) {  // One that was ready and had nothing to do has shown neither.
+      ++member->fruitless;
+    }
     const bool failed = member->fruitless >= kFailingDeaths;
     if (failed) {
       Log(Severity::kError, "replica failed again and again without answering a step",
           {{"replica", member->status.name()}, {"epoch", epoch}, {"times", member->fruitless}});
     }
     member->status.set_state(failed ? v1::REPLICA_STATE_FAILED : v1::REPLICA_STATE_DOWN);
+    member->left = options_.now();
     member->status.clear_ranks();
     member->status.clear_loading();
   }
@@ -259,22 +278,28 @@ uint64_t Fleet::NextSequenceId() {
   return ++last_sequence_;
 }
 
-// The ready replica with the least work left, of the sequence's numerics if it has any; none of those that refused it.
-std::shared_ptr<Replica> Fleet::Choose(const Sequence& sequence,
+// The ready replica with the least work left, of the sequence's numerics if it has any, that can hold it; none of those
+// that refused it. For a newcomer, where all are too small, one of these, which will say so: what was accepted before
+// waits for a larger one.
+std::shared_ptr<Replica> Fleet::Choose(const Sequence& sequence, bool newcomer,
                                        absl::Span<const std::shared_ptr<Replica>> refused) const {
-  std::shared_ptr<Replica> best;
+  std::shared_ptr<Replica> best, too_small;
   int64_t least = 0;
   for (const auto& [name, member] : members_) {
     if (member.status.state() != v1::REPLICA_STATE_READY) continue;
     if (!sequence.numerics.empty() && member.replica->numerics() != sequence.numerics) continue;
     if (std::find(refused.begin(), refused.end(), member.replica) != refused.end()) continue;
+    if (member.replica->ready().kv_positions() < sequence.KvPositions()) {
+      too_small = member.replica;
+      continue;
+    }
     const int64_t work = member.replica->work_left();
     if (!best || work < least) {
       best = member.replica;
       least = work;
     }
   }
-  return best;
+  return best || !newcomer ? best : too_small;
 }
 
 absl::Status Fleet::Place(std::unique_ptr<Sequence> sequence, bool newcomer) {
@@ -287,7 +312,7 @@ absl::Status Fleet::Place(std::unique_ptr<Sequence> sequence, bool newcomer) {
     std::shared_ptr<Replica> replica;
     {
       MutexLock lock(&mutex_);
-      replica = Choose(*sequence, refused);
+      replica = Choose(*sequence, newcomer, refused);
       if (refused.size() == kMostRefusals || (!replica && !refused.empty())) return refusal;
       if (!replica) {
         if (newcomer && positions_waiting_ + sequence->KvPositions() > options_.queue.positions) {
@@ -335,7 +360,7 @@ int32_t Fleet::StepsWithin(const SequenceSpec& spec, absl::Duration time_left) c
     std::shared_ptr<Replica> replica;
     {
       MutexLock lock(&mutex_);
-      replica = Choose(probe);
+      replica = Choose(probe, /*newcomer=*/true);
     }
     return !replica || replica->ExpectedEnd(probe) <= seconds;  // Of no replica nothing is known.
   };

@@ -97,13 +97,15 @@ class Fleet {
     v1::ReplicaStatus status;
     internal::v1::ReplicaDescription description;
     std::shared_ptr<Replica> replica;  // While READY or DRAINING.
-    int fruitless = 0;                 // Connections in a row that ended without an answered step.
+    int fruitless = 0;  // Connections in a row that ended before they were ready, or with a first step unanswered.
+    std::chrono::steady_clock::time_point left;  // When the last connection ended.
   };
 
   absl::Status Check(const internal::v1::ReplicaDescription& description) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Member* Find(uint64_t epoch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   const Member* Find(uint64_t epoch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  std::shared_ptr<Replica> Choose(const Sequence& sequence,
+  void ForgetTheLongGone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::shared_ptr<Replica> Choose(const Sequence& sequence, bool newcomer,
                                   absl::Span<const std::shared_ptr<Replica>> refused = {}) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Admits it to the best replica or lets it wait. newcomer: it may be refused.
@@ -114,7 +116,7 @@ class Fleet {
   const FleetOptions options_;
 
   mutable Mutex mutex_;
-  std::map<std::string, Member> members_ ABSL_GUARDED_BY(mutex_);            // By name; they stay when they are DOWN.
+  std::map<std::string, Member> members_ ABSL_GUARDED_BY(mutex_);            // By name; DOWN ones stay a while.
   std::unordered_map<uint64_t, Member*> connected_ ABSL_GUARDED_BY(mutex_);  // By epoch.
   std::shared_ptr<const ServedModel> model_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::unique_ptr<Sequence>> waiting_ ABSL_GUARDED_BY(mutex_);  // In order of arrival.

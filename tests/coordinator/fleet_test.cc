@@ -394,6 +394,57 @@ TEST_F(FleetTest, AReplicaThatNeverAnswersAStepIsFailedUntilItDoes) {
   EXPECT_EQ(fleet_.Describe().replicas(0).state(), v1::REPLICA_STATE_DOWN);
 }
 
+TEST_F(FleetTest, AReplicaThatHadNothingToDoIsNotFailedHoweverOftenItGoes) {
+  for (int i = 0; i < 7; ++i) fleet_.Detach(Connect("idle").epoch);
+  EXPECT_EQ(fleet_.Describe().replicas(0).state(), v1::REPLICA_STATE_DOWN);
+  auto sink = Submit();
+  for (int i = 0; i < 5; ++i) {
+    Connected silent = Connect("idle");
+    ASSERT_FALSE(silent.inbox->empty()) << "it has a step, which it never answers";
+    fleet_.Detach(silent.epoch);
+  }
+  EXPECT_EQ(fleet_.Describe().replicas(0).state(), v1::REPLICA_STATE_FAILED);
+}
+
+TEST_F(FleetTest, WhatWasAcceptedWaitsForAReplicaThatCanHoldIt) {
+  Connected large = Connect("large");
+  auto sink = Submit();
+  large.Run(2);
+  Connected small = Connect("small", "n1", 1, /*kv_positions=*/10);
+  fleet_.Detach(large.epoch);
+  EXPECT_THAT(sink->done, IsEmpty()) << sink->done[0].status();
+  EXPECT_EQ(fleet_.open_sequences(), 1);
+  EXPECT_TRUE(small.inbox->empty());
+  Connected back = Connect("large");
+  back.Run();
+  ASSERT_EQ(sink->done.size(), 1u);
+  EXPECT_TRUE(sink->done[0].ok()) << sink->done[0].status();
+}
+
+TEST_F(FleetTest, ANewcomerGoesToTheOneReplicaThatCanHoldIt) {
+  std::vector<Connected> small;
+  for (int i = 0; i < 6; ++i) small.push_back(Connect(absl::StrCat("a", i), "n1", 1, /*kv_positions=*/10));
+  Connected large = Connect("z");
+  auto sink = Submit();  // Fails where it is refused.
+  EXPECT_FALSE(large.inbox->empty());
+}
+
+TEST_F(FleetTest, OneThatDrainsBeforeItIsReadyGetsNothing) {
+  auto sink = Submit();
+  const auto epoch = fleet_.Attach(DescribeReplica("a", 1));
+  fleet_.Drain(*epoch);
+  ReplicaReady ready;
+  ready.set_numerics("n1");
+  ready.set_kv_positions(1000);
+  ready.set_max_rows(1000);
+  int messages = 0;
+  ASSERT_TRUE(fleet_.Ready(*epoch, ready, [&](const CoordinatorMessage&) { ++messages; }).ok());
+  EXPECT_EQ(fleet_.Describe().replicas(0).state(), v1::REPLICA_STATE_DRAINING);
+  EXPECT_EQ(messages, 0);
+  EXPECT_TRUE(fleet_.Idle(*epoch));
+  EXPECT_EQ(fleet_.open_sequences(), 1);
+}
+
 TEST_F(FleetTest, TheFleetShowsWhoIsThere) {
   Connected a = Connect("a", "n1", 2);
   auto shown = fleet_.Describe();
