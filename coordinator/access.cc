@@ -5,7 +5,7 @@
 
 #include <chrono>
 #include <fstream>
-#include <sstream>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -56,9 +56,8 @@ absl::StatusOr<KnownToken> ParseLine(absl::string_view line) {
 // NOT_FOUND: unreadable.
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  std::ostringstream content;
-  if (!file || !(content << file.rdbuf())) return absl::NotFoundError("it cannot be read, or is empty");
-  return content.str();
+  if (!file) return absl::NotFoundError("it cannot be read");
+  return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
 // The token in "Bearer TOKEN"; empty where there is none.
@@ -109,6 +108,7 @@ Access::~Access() {
 absl::Status Access::Require(const std::string& tokens_file) {
   file_ = tokens_file;
   absl::StatusOr<std::string> content = ReadFile(file_);
+  if (content.ok() && content->empty()) content = absl::NotFoundError("it is empty");
   absl::StatusOr<Tokens> tokens = content.ok() ? ParseTokens(*content) : content.status();
   if (!tokens.ok()) {
     return absl::FailedPreconditionError(absl::StrCat("auth-tokens: ", file_, ": ", tokens.status().message()));
@@ -124,6 +124,7 @@ absl::Status Access::Require(const std::string& tokens_file) {
 
 // Compares contents, not times: a file replaced twice within a tick of its clock is not missed.
 void Access::Watch(std::string known) {
+  int looks_at_nothing = 0;
   while (true) {
     {
       MutexLock lock(&mutex_);
@@ -133,7 +134,15 @@ void Access::Watch(std::string known) {
       if (stop_) return;
     }
     absl::StatusOr<std::string> content = ReadFile(file_);
-    if (!content.ok() || *content == known) continue;  // Perhaps between two names: the next look will tell.
+    // Gone or emptied perhaps only while it is replaced: the next look will tell.
+    const bool nothing = !content.ok() || content->empty();
+    if (nothing && looks_at_nothing++ == 0) continue;
+    if (!nothing) looks_at_nothing = 0;
+    if (!content.ok()) {
+      if (looks_at_nothing == 2) LogError("auth-tokens: ", file_, " is gone; its last tokens stay");
+      continue;
+    }
+    if (*content == known) continue;
     known = *std::move(content);
     absl::StatusOr<Tokens> tokens = ParseTokens(known);
     if (!tokens.ok()) {

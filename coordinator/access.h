@@ -1,8 +1,8 @@
 // Who may call what: bearer tokens, known by their SHA-256 only, each with its scopes.
 //
 // The file has one line a token, `SCOPE[,SCOPE...] HEX`, HEX the SHA-256 of the token's bytes; `#` begins a comment.
-// Scopes are infer, batch and admin. It is read anew within a second of a change; a broken one is logged and the tokens
-// before it stay.
+// Scopes are infer, batch and admin. It is read anew within a second of a change: of an emptied one nobody may call
+// anything any more; one that is broken or gone is logged, and the tokens before it stay.
 #ifndef UNMASK_COORDINATOR_ACCESS_H_
 #define UNMASK_COORDINATOR_ACCESS_H_
 

@@ -2,32 +2,32 @@
 
 #include <httplib.h>
 
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "coordinator/host_port.h"
+#include "coordinator/http/listener.h"
 
 namespace unmask {
 namespace {
 
 constexpr char kPlain[] = "text/plain; charset=utf-8";
-constexpr int kThreads = 4;
-constexpr int kSecondsToSend = 5;  // A slow peer may hold a thread this long.
+
+// Probes and scrapes are small and quick: whoever is not makes room for them.
+ListenerOptions Limits() {
+  ListenerOptions options;
+  options.limits.head = options.limits.body.time = options.limits.write = std::chrono::seconds(5);
+  options.limits.idle = std::chrono::seconds(30);
+  options.limits.body.bytes = options.limits.skip_bytes = 1024;
+  options.limits.head_bytes = 16 << 10;
+  options.connections = 64;
+  return options;
+}
 
 class HttpAdminServer final : public AdminServer {
  public:
-  explicit HttpAdminServer(AdminPages pages) : pages_(std::move(pages)) {
-    // The library's default, SO_REUSEPORT, would let a second server share a taken port.
-    server_.set_socket_options([](socket_t socket) {
-      const int yes = 1;
-      setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-    });
-    server_.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
-    server_.set_read_timeout(kSecondsToSend);
-    server_.set_write_timeout(kSecondsToSend);
-    server_.set_payload_max_length(1024);
+  explicit HttpAdminServer(AdminPages pages) : pages_(std::move(pages)), server_(Limits(), /*tls=*/nullptr) {
     server_.Get("/livez",
                 [](const httplib::Request&, httplib::Response& response) { response.set_content("ok\n", kPlain); });
     server_.Get("/readyz", [this](const httplib::Request&, httplib::Response& response) {
@@ -40,22 +40,9 @@ class HttpAdminServer final : public AdminServer {
     });
   }
 
-  ~HttpAdminServer() override {
-    if (!thread_.joinable()) return;
-    server_.stop();
-    thread_.join();
-  }
-
   absl::Status Listen(HostPort address) {
-    if (address.port == 0) {
-      address.port = server_.bind_to_any_port(address.host.c_str());
-    } else if (!server_.bind_to_port(address.host.c_str(), address.port)) {
-      address.port = -1;
-    }
-    if (address.port < 0) return absl::FailedPreconditionError("cannot be bound");
+    UNMASK_RETURN_IF_ERROR(server_.Start(&address));
     address_ = address.ToString();
-    thread_ = std::thread([this] { server_.listen_after_bind(); });
-    while (!server_.is_running()) std::this_thread::yield();  // stop() before that would be forgotten.
     return absl::OkStatus();
   }
 
@@ -63,9 +50,8 @@ class HttpAdminServer final : public AdminServer {
 
  private:
   const AdminPages pages_;
-  httplib::Server server_;
+  Listener server_;
   std::string address_;
-  std::thread thread_;
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "coordinator/request.h"
 
+#include <atomic>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -26,6 +27,28 @@ absl::StatusOr<std::vector<int32_t>> Prompt(const v1::GenerateRequest& request, 
   }
   return InvalidField(kInputMissing, "input", "one of text, chat and token_ids must be set");
 }
+
+// Encoding a text that few models could take holds a thread of gRPC's for as long as thousands of steps do, and there
+// are few: of such texts one at a time is read, or a client that sends many would keep replicas from being heard.
+class LongTextTurn {
+ public:
+  explicit LongTextTurn(size_t bytes)
+      : taken_(bytes > kLongText && !busy_.exchange(true)), needed_(bytes > kLongText) {}
+  ~LongTextTurn() {
+    if (taken_) busy_ = false;
+  }
+  absl::Status status() const {
+    if (taken_ || !needed_) return absl::OkStatus();
+    return ServiceError(absl::StatusCode::kResourceExhausted, kOverloaded, "the service is busy reading long texts",
+                        {{"long_text_bytes", absl::StrCat(kLongText)}}, absl::Seconds(1));
+  }
+
+ private:
+  static constexpr size_t kLongText = 64 << 10;
+  static inline std::atomic<bool> busy_ = false;
+  const bool taken_;
+  const bool needed_;
+};
 
 }  // namespace
 
@@ -54,7 +77,7 @@ absl::Status CheckIds(const google::protobuf::RepeatedField<int32_t>& ids, absl:
 absl::Status CheckModelName(const std::string& name, const ServedModel& model) {
   if (name.empty() || name == model.name) return absl::OkStatus();
   return ServiceError(absl::StatusCode::kNotFound, kModelNotFound, "no such model",
-                      {{"model", name}, {"served", model.name}});
+                      {{"model", Shown(name)}, {"served", model.name}});
 }
 
 absl::StatusOr<std::vector<int32_t>> EncodeText(const std::string& text, absl::string_view field,
@@ -62,6 +85,8 @@ absl::StatusOr<std::vector<int32_t>> EncodeText(const std::string& text, absl::s
   if (!model.tokenizer) {
     return InvalidField(kTokenizerMissing, field, "the checkpoint has no tokenizer: send token ids instead of text");
   }
+  const LongTextTurn turn(text.size());
+  UNMASK_RETURN_IF_ERROR(turn.status());
   absl::StatusOr<std::vector<int32_t>> ids = model.tokenizer->Encode(text);
   if (!ids.ok()) return InvalidField(kMalformedRequest, field, absl::StrCat(field, ": ", ids.status().message()));
   return ids;
@@ -74,14 +99,15 @@ absl::StatusOr<std::vector<int32_t>> EncodeChat(const v1::Chat& chat, const Serv
                                         : "the checkpoint has no tokenizer: send token ids instead of a chat");
   }
   if (chat.messages().empty()) return InvalidField(kInputMissing, "chat.messages", "chat.messages is empty");
+  const LongTextTurn turn(chat.ByteSizeLong());
+  UNMASK_RETURN_IF_ERROR(turn.status());
   std::vector<ChatMessage> messages;
   for (int i = 0; i < chat.messages_size(); ++i) {
     const v1::ChatMessage& message = chat.messages(i);
     if (message.role() != "system" && message.role() != "user" && message.role() != "assistant") {
       const std::string field = absl::StrCat("chat.messages[", i, "].role");
-      return InvalidField(
-          kChatInvalid, field,
-          absl::StrCat(field, " \"", message.role().substr(0, 32), "\" is not system, user or assistant"));
+      return InvalidField(kChatInvalid, field,
+                          absl::StrCat(field, " \"", Shown(message.role(), 32), "\" is not system, user or assistant"));
     }
     messages.push_back({message.role(), message.content()});
   }

@@ -205,6 +205,30 @@ TEST(AccessTest, AChangedFileCountsWithinSecondsAndABrokenOneDoesNot) {
   EXPECT_TRUE(allows("second"));
 }
 
+TEST(AccessTest, AnEmptiedFileLetsNobodyInAndOneThatIsGoneChangesNothing) {
+  const TokenFile file(Line("infer", "first"));
+  TestService service(WithTokens(file));
+  const auto allows = [&](const std::string& token) {
+    return service.CallRaw("/unmask.v1.ModelService/ListModels", "", nullptr, "Bearer " + token).ok();
+  };
+  EXPECT_TRUE(allows("first"));
+  file.Write("");
+  EXPECT_TRUE(Eventually([&] { return !allows("first"); }));
+  file.Write(Line("infer", "second"));
+  EXPECT_TRUE(Eventually([&] { return allows("second"); }));
+  ::testing::internal::CaptureStderr();
+  std::remove(file.path().c_str());
+  std::string log;
+  EXPECT_TRUE(Eventually([&] {
+    fflush(stderr);
+    log += ::testing::internal::GetCapturedStderr();
+    ::testing::internal::CaptureStderr();
+    return log.find("is gone; its last tokens stay") != std::string::npos;
+  }));
+  ::testing::internal::GetCapturedStderr();
+  EXPECT_TRUE(allows("second"));
+}
+
 TEST(AccessTest, AFileThatCannotBeUsedIsNamedWithoutItsContent) {
   const std::string pasted = "hunter2hunter2";
   for (const std::string& content :

@@ -1,7 +1,12 @@
 // The admin port: what operators' tools read.
+#include <arpa/inet.h>
 #include <httplib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <thread>
+#include <vector>
 
 #include "coordinator/host_port.h"
 #include "gmock/gmock.h"
@@ -96,6 +101,32 @@ TEST(AdminTest, AReplayIsCounted) {
   replica = service.StartReplica(options);
   client.join();
   EXPECT_THAT(Get(service, "/metrics").body, HasSubstr("unmask_sequence_replays_total{reason=\"ended\"} 1\n"));
+}
+
+TEST(AdminTest, SlowPeersKeepNoProbeWaiting) {
+  TestService service;
+  const HostPort address = *ParseHostPort(service.server->admin_address());
+  std::vector<int> slow;
+  for (int i = 0; i < 20; ++i) {
+    slow.push_back(socket(AF_INET, SOCK_STREAM, 0));
+    sockaddr_in to = {};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(static_cast<uint16_t>(address.port));
+    inet_pton(AF_INET, "127.0.0.1", &to.sin_addr);
+    ASSERT_EQ(connect(slow.back(), reinterpret_cast<sockaddr*>(&to), sizeof(to)), 0);
+    ASSERT_EQ(send(slow.back(), "G", 1, MSG_NOSIGNAL), 1);
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(Get(service, "/livez").status, 200);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(4)) << "below their time for a head";
+  // One byte a second does not make the time longer.
+  bool ended = false;
+  for (int second = 0; second < 15 && !ended; ++second) {
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+    ended = send(slow.back(), "E", 1, MSG_NOSIGNAL) < 0;
+  }
+  EXPECT_TRUE(ended);
+  for (const int fd : slow) close(fd);
 }
 
 TEST(AdminTest, EachTakenPortIsNamed) {

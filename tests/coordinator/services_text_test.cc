@@ -1,5 +1,9 @@
 // Text over the wire, with the committed small tokenizer.
+#include <atomic>
 #include <cstdlib>
+#include <string>
+#include <thread>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "tests/coordinator/test_service.h"
@@ -110,6 +114,37 @@ TEST(ServicesTextTest, AStopStringEndsTheTextBeforeIt) {
   ASSERT_TRUE(text.service.Generate(request, &stopped).ok());
   EXPECT_EQ(stopped.finish_reason(), v1::FINISH_REASON_STOP);
   EXPECT_EQ(stopped.text(), whole.text().substr(0, at));
+}
+
+// Each takes a thread of gRPC's, of which there are two on a small machine, and results come by the same.
+TEST(ServicesTextTest, LongTextsAreReadOneAtATime) {
+  TextService text;
+  v1::TokenizeRequest request;
+  for (int i = 0; i < 30'000; ++i) request.mutable_text()->append(std::to_string(i * 7919));
+  std::atomic<int> read = 0, refused = 0;
+  std::vector<std::thread> clients;
+  for (int client = 0; client < 8; ++client) {
+    clients.emplace_back([&] {
+      for (int i = 0; i < 20 && refused == 0; ++i) {
+        grpc::ClientContext context;
+        v1::TokenizeResponse response;
+        const grpc::Status status = text.service.inference->Tokenize(&context, request, &response);
+        if (status.ok()) {
+          ++read;
+          continue;
+        }
+        EXPECT_EQ(DetailsOf(status).reason, "OVERLOADED") << status.error_message();
+        EXPECT_TRUE(DetailsOf(status).retry);
+        ++refused;
+      }
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  EXPECT_GE(read, 1);
+  EXPECT_GE(refused, 1);
+  grpc::ClientContext context;  // And the turn is given back.
+  v1::TokenizeResponse response;
+  EXPECT_TRUE(text.service.inference->Tokenize(&context, request, &response).ok());
 }
 
 }  // namespace
