@@ -6,6 +6,7 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -67,18 +68,19 @@ absl::StatusOr<v1::BatchJob> SubmitFile(const std::string& path, v1::BatchJob jo
 
 absl::StatusOr<v1::BatchJob> WatchToItsEnd(const std::string& name, Session* session) {
   BatchProgress progress;
-  Clock::time_point heard = Clock::now();
+  std::optional<Clock::time_point> lost;  // Since when nothing has been heard but errors.
   v1::BatchJob latest;
   while (true) {
     const absl::Status status = session->client().WatchBatchJob(name, [&](const v1::BatchJob& job) {
-      heard = Clock::now();
+      lost.reset();
       latest = job;
-      progress.Show(job, heard);
+      progress.Show(job, Clock::now());
     });
     progress.Clear();
     if (status.ok()) return latest;
     // A coordinator that restarts goes on with the job.
-    if (!absl::IsUnavailable(status) || session->interrupt().fired() || Clock::now() - heard > kPatience) return status;
+    if (!lost) lost = Clock::now();
+    if (!absl::IsUnavailable(status) || session->interrupt().fired() || Clock::now() - *lost > kPatience) return status;
     std::this_thread::sleep_for(kRedial);
   }
 }

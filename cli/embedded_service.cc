@@ -147,11 +147,17 @@ absl::StatusOr<std::unique_ptr<EmbeddedService>> EmbeddedService::Start(const Em
                 options.dtype,
                 "--threads",
                 absl::StrCat(options.threads)};
-  // The command's own: here they would ask for TLS and tokens on the loopback, and for a log that we do not read.
+  // The command's own, or another service's: here they would ask for TLS and tokens on the loopback, for a port that
+  // all can reach, for a log that we do not read.
   for (const char* variable :
        {"TLS_CA", "TLS_CERT", "TLS_KEY", "TLS_CLIENT_CA", "FLEET_TLS_CA", "FLEET_TLS_CERT", "FLEET_TLS_KEY",
-        "FLEET_TLS_CLIENT_CA", "AUTH_TOKENS", "TOKEN_FILE", "LOG_FORMAT", "STORE"}) {
+        "FLEET_TLS_CLIENT_CA", "AUTH_TOKENS", "TOKEN_FILE", "LOG_FORMAT", "STORE", "HTTP_LISTEN", "CHECK_CONFIG"}) {
     serve.environment.emplace_back(absl::StrCat("UNMASK_", variable), "");
+  }
+  if (options.model.empty()) {  // The embedded one, whatever is served elsewhere.
+    for (const char* variable : {"MODEL", "MODEL_NAME", "WEIGHTS_DIGEST"}) {
+      serve.environment.emplace_back(absl::StrCat("UNMASK_", variable), "");
+    }
   }
   if (!options.store.empty()) serve.argv.insert(serve.argv.end(), {"--store", options.store});
   if (!options.model.empty()) serve.argv.insert(serve.argv.end(), {"--model", options.model});

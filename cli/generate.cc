@@ -72,7 +72,6 @@ absl::Status Generate(const GenerateFlags& flags, Session* session) {
   request.set_model(flags.connection.model_name);
   *request.mutable_options() = flags.generation.options;
   *request.mutable_output() = flags.output.ToProto();
-  if (!flags.prompt_ids.empty() && !model.has_tokenizer()) request.mutable_output()->set_token_ids(true);
   request.set_priority(flags.generation.priority);
 
   Client& client = session->client();

@@ -20,7 +20,8 @@
 namespace unmask {
 namespace {
 
-constexpr char kDescription[] = "Run a command on a host that `unmask node` lends: HOST COMMAND..., a launch agent for --hosts";
+constexpr char kDescription[] =
+    "Run a command on a host that `unmask node` lends: HOST COMMAND..., a launch agent for --hosts";
 constexpr char kUsage[] = "unmask launch [OPTIONS] HOST COMMAND...";
 
 struct LaunchOptions {
@@ -49,8 +50,8 @@ int RunLaunch(const LaunchOptions& options, std::vector<std::string> words) {
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2'000);
-  // The name may still be that of a pod that is gone, where nothing refuses a connection: gRPC would try it for 20 s, and
-  // look the name up again after 30.
+  // The name may still be that of a pod that is gone, where nothing refuses a connection: gRPC would try it for 20 s,
+  // and look the name up again after 30.
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5'000);
   arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 1'000);
   const auto channel = Dial(absl::StrCat(host, ":", options.port), credentials, arguments);

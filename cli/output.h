@@ -37,8 +37,8 @@ struct GenerationCall {
   std::function<absl::Status(const Client::OnEvent&)> stream;
 };
 
-// Runs the call and shows what it gives. `layout` matters to the view and the picture alone; `title` heads the picture.
-// Leaves the reply in *response where that is not null. An error is returned, not told.
+// Runs the call and shows what it gives. `layout` matters to the view and the picture alone. Leaves the reply in
+// *response where that is not null. An error is returned, not told.
 absl::Status Show(const GenerationCall& call, const CanvasLayout& layout, const OutputFlags& flags, Session* session,
                   v1::GenerateResponse* response = nullptr);
 

@@ -1,6 +1,7 @@
 #include "coordinator/errors.h"
 
 #include "absl/strings/cord.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -41,6 +42,14 @@ Message Detail(const absl::Status& status) {
 }
 
 }  // namespace
+
+std::string Shown(absl::string_view text, size_t most) {
+  if (text.size() > most) {
+    while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xC0) == 0x80) --most;
+    text = text.substr(0, most);
+  }
+  return absl::Utf8SafeCHexEscape(text);
+}
 
 absl::Status InvalidField(absl::string_view reason, absl::string_view field, absl::string_view message) {
   absl::Status status(absl::StatusCode::kInvalidArgument, message);

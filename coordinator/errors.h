@@ -47,7 +47,6 @@ inline constexpr char kJobInvalid[] = "JOB_INVALID";
 inline constexpr char kJobExists[] = "JOB_EXISTS";
 inline constexpr char kJobNotFound[] = "JOB_NOT_FOUND";
 inline constexpr char kJobNotTerminal[] = "JOB_NOT_TERMINAL";
-inline constexpr char kJobTerminal[] = "JOB_TERMINAL";
 inline constexpr char kBatchInputInvalid[] = "BATCH_INPUT_INVALID";
 inline constexpr char kPageTokenInvalid[] = "PAGE_TOKEN_INVALID";
 inline constexpr char kPathNotAllowed[] = "PATH_NOT_ALLOWED";
@@ -57,6 +56,10 @@ inline constexpr char kOutputFailed[] = "OUTPUT_FAILED";
 inline constexpr char kInternal[] = "INTERNAL";
 
 using Metadata = std::vector<std::pair<std::string, std::string>>;
+
+// A client's UTF-8 text as errors quote it: no more of it than `most` bytes, whole characters, control characters
+// escaped. Errors travel in trailers, for which gRPC has 8 KiB.
+std::string Shown(absl::string_view text, size_t most = 64);
 
 // INVALID_ARGUMENT about one field, a path such as "options.steps". The message is shown to people as it is.
 absl::Status InvalidField(absl::string_view reason, absl::string_view field, absl::string_view message);

@@ -32,7 +32,7 @@ class FrontDoor {
 
   // The model to serve to a visitor. UNAVAILABLE while draining, before the first replica was ever ready, and when all
   // have failed for good; RESOURCE_EXHAUSTED while there are more visitors than may be. Else requests wait in the fleet
-  // when no replica can take them. Needs a Visit that is older: so none escapes a drain.
+  // when no replica can take them. What goes on afterwards needs a Visit that is older: so none escapes a drain.
   absl::StatusOr<std::shared_ptr<const ServedModel>> Enter() const;
 
   // Refuses everybody from now on.

@@ -55,8 +55,7 @@ class Builder : public nlohmann::json_sax<json> {
   bool key(std::string& name) override {
     key_ = std::move(name);
     if (!open_.back()->contains(key_)) return true;
-    status_ = Malformed("", absl::StrCat("the JSON has the key \"", absl::Utf8SafeCHexEscape(key_.substr(0, kMaxName)),
-                                         "\" twice in one object"));
+    status_ = Malformed("", absl::StrCat("the JSON has the key \"", Shown(key_, kMaxName), "\" twice in one object"));
     return false;
   }
 
@@ -135,8 +134,7 @@ absl::StatusOr<const EnumValueDescriptor*> ReadEnum(const json& value, absl::str
     known.push_back(absl::AsciiStrToLower(absl::StrReplaceAll(bare, {{"_", "-"}})));
   }
   return InvalidField(kOptionInvalid, path,
-                      absl::StrCat(path, " \"", absl::Utf8SafeCHexEscape(name.substr(0, kMaxName)), "\" is none of ",
-                                   absl::StrJoin(known, ", ")));
+                      absl::StrCat(path, " \"", Shown(name, kMaxName), "\" is none of ", absl::StrJoin(known, ", ")));
 }
 
 template <typename Integer>
@@ -212,7 +210,7 @@ absl::Status ReadValue(const json& value, absl::string_view path, const FieldDes
 }  // namespace
 
 std::string JsonPath(absl::string_view path, absl::string_view name) {
-  const std::string shown = absl::Utf8SafeCHexEscape(name.substr(0, kMaxName));
+  const std::string shown = Shown(name, kMaxName);
   return path.empty() ? shown : absl::StrCat(path, ".", shown);
 }
 

@@ -45,7 +45,7 @@ absl::StatusOr<BatchBook::Batch> BatchBook::GetBatch(const std::string& name) co
   const Entry& entry = entries_.at(key);
   if (entry.origin) return BatchOf(entry);
   return ServiceError(absl::StatusCode::kNotFound, kJobNotFound, "the batch job is no batch of OpenAI's API",
-                      {{"job", name.substr(0, 64)}});
+                      {{"job", Shown(name)}});
 }
 
 std::vector<BatchBook::Batch> BatchBook::Batches() const {

@@ -82,7 +82,7 @@ std::array<int64_t, v1::BatchJobState_ARRAYSIZE> BatchBook::JobsByState() const 
 absl::StatusOr<int64_t> BatchBook::KeyOf(const std::string& name) const {
   const auto key = keys_.find(name);
   if (key != keys_.end()) return key->second;
-  return ServiceError(absl::StatusCode::kNotFound, kJobNotFound, "no such batch job", {{"job", name.substr(0, 64)}});
+  return ServiceError(absl::StatusCode::kNotFound, kJobNotFound, "no such batch job", {{"job", Shown(name)}});
 }
 
 absl::StatusOr<BatchBook::Entries::iterator> BatchBook::Find(const std::string& name) {
@@ -202,7 +202,7 @@ std::optional<BatchBook::Task> BatchBook::Next() {
     if (entry.ready.empty() && entry.next < entry.job.counts().total()) {
       auto lines = store_->LinesToDo(key, entry.next, kReadAhead);
       if (!lines.ok()) {
-        trouble_ = lines.status();
+        SetTrouble(lines.status());
         return std::nullopt;
       }
       entry.next = lines->empty() ? entry.job.counts().total() : lines->back().index + 1;
@@ -261,6 +261,7 @@ absl::Status BatchBook::EndIfThrough(Entries::iterator at, int64_t now) {
   v1::BatchJob job = at->second.job;
   const absl::Status written = job.output_path().empty() ? absl::OkStatus() : WriteOutput(at);
   if (absl::IsResourceExhausted(written)) return StorageFull();
+  if (ErrorReason(written) == kStorageFailed) return written;  // The store's trouble, not the output's.
   job.set_state(written.ok() ? v1::BATCH_JOB_STATE_SUCCEEDED : v1::BATCH_JOB_STATE_FAILED);
   if (!written.ok()) {
     Log(Severity::kError, "a batch job's output cannot be written", {{"job", job.name()}});
@@ -289,6 +290,16 @@ absl::Status BatchBook::Save(int64_t now) {
     status = SaveResults(at);
     if (status.ok() && !Paused(at->second.job)) status = EndIfThrough(at, now);
   }
+  // What could not be read must be read again before all is well.
+  for (auto at = entries_.begin(); at != entries_.end() && status.ok() && in_trouble(); ++at) {
+    if (Ended(at->second.job) || at->second.next >= at->second.job.counts().total()) continue;
+    status = store_->LinesToDo(at->first, at->second.next, 1).status();
+  }
+  SetTrouble(status);
+  return status;
+}
+
+void BatchBook::SetTrouble(const absl::Status& status) {
   if (status.ok() != trouble_.ok()) {
     Log(status.ok() ? Severity::kInfo : Severity::kError,
         status.ok() ? "the batch store works again" : "the batch store fails: its jobs are paused",
@@ -298,7 +309,6 @@ absl::Status BatchBook::Save(int64_t now) {
     }
   }
   trouble_ = status;
-  return status;
 }
 
 std::vector<v1::BatchJob> BatchBook::TakeChanges() {

@@ -108,6 +108,7 @@ class BatchBook {
   absl::Status WriteOutput(Entries::iterator at);
   v1::BatchJobState StateOf(const Entry& entry) const;
   v1::BatchJob View(const Entry& entry) const;
+  void SetTrouble(const absl::Status& status);
   void Changed(const Entry& entry) { changed_.push_back(entry.job.name()); }
 
   const BatchFolder folder_;

@@ -28,6 +28,7 @@ struct FaultFinder : nlohmann::json_sax<nlohmann::json> {
     // "[json.exception.parse_error.101] parse error at line 1, column 5: syntax error …": the tail is ours to tell.
     problem = error.what();
     if (const size_t tail = problem.find(": "); tail != std::string::npos) problem = problem.substr(tail + 2);
+    problem = problem.substr(0, problem.find("; last read"));  // Of a string that does not end, the whole prompt.
     return false;
   }
   size_t at = 0;

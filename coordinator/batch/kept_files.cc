@@ -53,7 +53,7 @@ absl::StatusOr<KeptFile> KeptFiles::Keep(const std::string& upload, const std::s
 absl::StatusOr<KeptFile> KeptFiles::Get(const std::string& id) const {
   const auto key = keys_.find(id);
   if (key != keys_.end()) return files_.at(key->second);
-  return ServiceError(absl::StatusCode::kNotFound, kFileNotFound, "no such file", {{"file", id.substr(0, 64)}});
+  return ServiceError(absl::StatusCode::kNotFound, kFileNotFound, "no such file", {{"file", Shown(id)}});
 }
 
 absl::StatusOr<OwnedFd> KeptFiles::Open(const std::string& id, absl::string_view field) const {

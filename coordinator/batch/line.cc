@@ -179,7 +179,7 @@ absl::StatusOr<BatchLine> ParseBatchLine(absl::string_view text, int* column) {
     } else if (key == "score") {
       UNMASK_RETURN_IF_ERROR(reader.Read(key, value, &line.request.emplace<v1::ScoreRequest>()));
     } else if (key != "method" && key != "url" && key != "body") {
-      return reader.Fault(value, absl::StrCat("a line has no \"", key.substr(0, 64), "\""));
+      return reader.Fault(value, absl::StrCat("a line has no \"", Shown(key), "\""));
     }
   }
   const auto has = [&](absl::string_view key) { return values.count(key) > 0; };

@@ -189,9 +189,9 @@ class UploadForm {
 
   absl::Status WrongPurpose() const {
     const bool cut = purpose_.size() > kLongestPurpose;
-    return InvalidField(kOptionInvalid, "purpose",
-                        absl::StrCat("purpose is \"", absl::Utf8SafeCHexEscape(purpose_.substr(0, kLongestPurpose)),
-                                     cut ? "..." : "", "\", not \"batch\""));
+    return InvalidField(
+        kOptionInvalid, "purpose",
+        absl::StrCat("purpose is \"", Shown(purpose_, kLongestPurpose), cut ? "..." : "", "\", not \"batch\""));
   }
 
   static absl::Status Once(bool* has, absl::string_view field) {

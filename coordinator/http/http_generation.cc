@@ -21,13 +21,19 @@ HttpGeneration::~HttpGeneration() {
   generation_.End(ServiceError(absl::StatusCode::kCancelled, kCancelled, "the client cancelled the call"));
   // Whatever was under way, or never opened, is over: the stream finishes within this call and forgets its writer.
   generation_.stream().OnWritten();
-  close(event_fd_);
+  if (event_fd_ >= 0) close(event_fd_);
 }
 
 absl::Status HttpGeneration::Submit(const openai::Completion& asked, bool events) {
-  const absl::Status status =
-      std::visit([&](const auto& request) { return generation_.Submit(request, events, absl::InfiniteDuration()); },
-                 asked.request);
+  absl::Status status;
+  if (event_fd_ < 0) {  // Nothing would wake the thread that waits for the answer.
+    status = ServiceError(absl::StatusCode::kResourceExhausted, kOverloaded, "the service has no file descriptors left",
+                          {}, absl::Seconds(1));
+  } else {
+    status =
+        std::visit([&](const auto& request) { return generation_.Submit(request, events, absl::InfiniteDuration()); },
+                   asked.request);
+  }
   if (!status.ok()) {
     Refuse(status);
     return status;
