@@ -180,8 +180,8 @@ def training_section(images):
             for task in ("problems", "problems2", "sorting", "sorting2", "reversing", "reversing2")]
     return f"""## The training runs
 
-The model saw {tokens:.1f} million tokens in {hours:.1f} hours ([card](../models/demo/README.md)); only the last 41.6 million were of the data as they are
-now. The twin saw {twin_tokens:.1f} million in {twin_hours:.1f} hours, all of them of these data ([card](../models/twin/README.md)). Both always ran beside other programs.
+The model saw {tokens:.1f} million tokens in {hours:.1f} hours, of data that changed on the way ([card](../models/demo/README.md)). The twin saw {twin_tokens:.1f}
+million in {twin_hours:.1f} hours, of the data before their last change ([card](../models/twin/README.md)). Both ran beside other programs most of the time.
 
 ![Loss by task](images/quality_loss.svg)
 

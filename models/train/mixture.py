@@ -7,6 +7,7 @@ from tasks import lists, papers, poems, problems, reading, snippets, talk, trans
 # Task: (weight, maker). Weights are of examples; `--weights` of train.py changes them.
 SFT = {
     "problems": (24, lambda r: problems.draw(r)),
+    "sums": (8, lambda r: problems.sums(r)),
     "problems2": (2, lambda r: problems.draw(r, turns=2)),
     "sorting": (16, lambda r: lists.sorting(r)),
     "sorting2": (1, lambda r: lists.sorting(r, turns=2)),

@@ -7,7 +7,7 @@ import random
 
 from .example import ask, follow_up
 
-LEARNT, READ = 36, 24
+LEARNT, READ = 60, 24
 LINES = 4
 ADJECTIVES = ["silver", "quiet", "golden", "little", "lonely", "gentle", "ancient", "sleepy", "bright", "hidden", "frozen",
               "wild", "pale", "merry", "proud", "tired", "clever", "hungry", "brave", "old"]
@@ -16,6 +16,8 @@ BEINGS = ["fox", "owl", "sailor", "child", "river", "swan", "miller", "wolf", "s
           "boy", "teacher", "doctor", "farmer", "king", "horse", "bird", "fish", "moon", "sun", "tree", "flower", "book", "house",
           "lamp", "car", "chair", "table", "letter", "apple", "friend", "mother", "father", "coin", "shell", "bell", "spring",
           "snow", "rain", "night", "stone", "hill", "mill"]
+MORE_BEINGS = ["tailor", "baron", "squirrel", "goose", "captain", "beggar", "pilgrim", "monk", "juggler", "beetle", "cricket", "lark",
+               "pony", "goat", "lamb", "mouse", "kitten", "duchess", "smith", "gardener", "clerk", "ferry", "candle", "violin"]
 VERBS = ["sings", "waits", "wanders", "dreams", "sleeps", "hides", "calls", "dances", "whispers", "listens", "rests", "weeps",
          "turns", "shines", "hurries", "kneels"]
 PLACES = [("by the sea", "under the tree"), ("in the night", "without a light"), ("on the hill", "beside the mill"),
@@ -28,15 +30,18 @@ AFTER = ['What line comes after "{}"?', 'Which line follows "{}" in the poem?', 
 BEFORE = ['What line comes before "{}"?', 'Which line precedes "{}" in the poem?', 'In the poem, what is the line before "{}"?']
 
 
+def write(r, being):
+    hero = f"The {r.choice(ADJECTIVES)} {being}"
+    places = [place for pair in r.sample([pair for pair in PLACES if being not in " ".join(pair).split()], LINES // 2) for place in pair]
+    return [f"{hero} {verb} {place}" for verb, place in zip(r.sample(VERBS, LINES), places)]
+
+
 def write_all():
+    """LEARNT poems, then READ ones. Those of MORE_BEINGS, all of them LEARNT, came when a model had already read the others."""
     r = random.Random(20260101)
-    poems = []
-    for being in BEINGS:
-        hero = f"The {r.choice(ADJECTIVES)} {being}"
-        places = [place for pair in r.sample([pair for pair in PLACES if being not in " ".join(pair).split()], LINES // 2) for place in pair]
-        poems.append([f"{hero} {verb} {place}" for verb, place in zip(r.sample(VERBS, LINES), places)])
+    poems = [write(r, being) for being in BEINGS]
     r.shuffle(poems)
-    return poems
+    return [write(r, being) for being in MORE_BEINGS] + poems
 
 
 POEMS = write_all()

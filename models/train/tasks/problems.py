@@ -1,5 +1,7 @@
 """Word problems of one to three steps, worked out before the answer."""
 
+import random
+
 from .example import ask, follow_up, held_out
 
 NAMES = {"Emma": "She", "Tom": "He", "Natalia": "She", "Ben": "He", "Mia": "She", "Max": "He", "Anna": "She", "Leo": "He",
@@ -79,6 +81,23 @@ def sprints(r):
 
 
 KINDS = [gain, lose, groups, gain_lose, groups_plus, groups_minus, half, times, sprints]
+
+
+def lines_of_workings():
+    """Each line that some problem's working can have: the tables that word problems need, and no more of a problem than that."""
+    r = random.Random(1)
+    drawn = (r.choice(KINDS)(r)[2].split(". ")[:-1] for _ in range(30000))  # Each line comes ten times or oftener.
+    return sorted({line for lines in drawn for line in lines})
+
+
+LINES = lines_of_workings()
+
+
+def sums(r):
+    """Such lines asked for by themselves, all as often, however many problems need one."""
+    lines = r.sample(LINES, r.choice([1, 2, 2]))
+    asked = " and ".join(line.split(" = ")[0] for line in lines)
+    return ask("sums", r.choice(["How much is {}?", "What is {}?", "Calculate {}."]).format(asked), steps(*lines))
 
 
 def follow(r, first, a):
