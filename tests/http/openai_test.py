@@ -138,17 +138,19 @@ def main():
             check(client, service)
             print(f"ok: {check.__name__.replace('_', ' ')}", flush=True)
         # Eight at once: each gets its own text.
-        expected = {seed: client.completions.create(model="demo", prompt=PROMPT, max_tokens=16, temperature=1, seed=seed).choices[0].text
-                    for seed in range(8)}
+        words = ["cat", "book", "river", "moon", "tree", "lamp", "horse", "star"]
+        def answer(word):
+            return client.completions.create(model="demo", prompt=f"bird -> birds\n{word} ->", max_tokens=4).choices[0].text
+        expected = {word: answer(word) for word in words}
         got = {}
-        def ask(seed):
-            got[seed] = client.completions.create(model="demo", prompt=PROMPT, max_tokens=16, temperature=1, seed=seed).choices[0].text
-        threads = [threading.Thread(target=ask, args=(seed,)) for seed in expected]
+        def ask(word):
+            got[word] = answer(word)
+        threads = [threading.Thread(target=ask, args=(word,)) for word in expected]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert got == expected and len(set(expected.values())) > 1, (got, expected)
+        assert got == expected and len(set(expected.values())) == len(words), (got, expected)
         print("ok: eight at once")
     return 0
 
