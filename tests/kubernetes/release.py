@@ -34,7 +34,7 @@ def cluster():
 
 def generate(server, seed):
     """The whole answer to a request that takes a while: its end is among the last tokens that are decided."""
-    return json.loads(run(BIN / "unmask", "generate", "--server", server, "--json", "--token-ids", "--seed", seed, "--temperature=1", "--cache=prefix",
+    return json.loads(run(BIN / "unmask", "generate", "--server", server, "--json", "--token-ids", "--seed", seed, "--temperature=2", "--cache=prefix",
                           "--raw", "--logits-eos-inf", "--confidence-eos-eot-inf", "--gen-length=128", "Once upon a time", limit=300).stdout)
 
 
