@@ -87,8 +87,7 @@ absl::StatusOr<std::unique_ptr<Rank>> Rank::Open(const RankOptions& options, Com
 absl::Status Rank::ReadCheckpoint() {
   if (access(options_.model.c_str(), F_OK) != 0) {
     if (errno != ENOENT && errno != ENOTDIR) {
-      return absl::UnavailableError(
-          absl::ErrnoToStatus(errno, absl::StrCat("model folder ", options_.model)).message());
+      return absl::ErrnoToStatus(errno, absl::StrCat("model folder ", options_.model));
     }
     return absl::InvalidArgumentError(absl::StrCat("model folder ", options_.model, " does not exist"));
   }
