@@ -136,8 +136,8 @@ void Access::Watch(std::string known) {
     absl::StatusOr<std::string> content = ReadFile(file_);
     // Gone or emptied perhaps only while it is replaced: the next look will tell.
     const bool nothing = !content.ok() || content->empty();
-    if (nothing && looks_at_nothing++ == 0) continue;
-    if (!nothing) looks_at_nothing = 0;
+    looks_at_nothing = nothing ? looks_at_nothing + 1 : 0;
+    if (looks_at_nothing == 1) continue;
     if (!content.ok()) {
       if (looks_at_nothing == 2) LogError("auth-tokens: ", file_, " is gone; its last tokens stay");
       continue;

@@ -1,7 +1,6 @@
 #include "worker/model.h"
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
 
 #include "base/status.h"
@@ -75,6 +74,7 @@ int Model::parts_at_once() const {
 
 void Model::Forward(absl::Span<const Batch> batches, absl::Span<CandidateRecord> records) {
   struct Part {
+    const Batch* batch;
     Activations activations;
     absl::Span<CandidateRecord> records;
   };
@@ -82,18 +82,15 @@ void Model::Forward(absl::Span<const Batch> batches, absl::Span<CandidateRecord>
   int64_t row = 0, record = 0;
   for (const Batch& batch : batches) {
     const int64_t rows = batch.tokens.size(), specs = batch.specs.size();
-    parts.push_back({activations_.Rows(row, row + rows), records.subspan(record, specs)});
+    parts.push_back({&batch, activations_.Rows(row, row + rows), records.subspan(record, specs)});
     row += rows;
     record += specs;
   }
   // The largest first, so that the threads end together.
-  std::vector<int64_t> order(batches.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(),
-                   [&](int64_t a, int64_t b) { return batches[a].tokens.size() > batches[b].tokens.size(); });
-  backend_->RunParts(static_cast<int64_t>(order.size()), [&](int64_t i) {
-    ForwardBatch(batches[order[i]], parts[order[i]].activations, parts[order[i]].records);
-  });
+  std::stable_sort(parts.begin(), parts.end(),
+                   [](const Part& a, const Part& b) { return a.batch->tokens.size() > b.batch->tokens.size(); });
+  backend_->RunParts(static_cast<int64_t>(parts.size()),
+                     [&](int64_t i) { ForwardBatch(*parts[i].batch, parts[i].activations, parts[i].records); });
   final_states_ = activations_.normed.Rows(0, batches[0].sampled.size());
 }
 

@@ -179,54 +179,52 @@ TEST(AccessTest, TheFleetPortReflectsNothing) {
   EXPECT_EQ(service.CallRaw(reflection, "\x3a\x01*").error_code(), grpc::StatusCode::UNIMPLEMENTED);
 }
 
+bool Allows(const TestService& service, const std::string& token) {
+  return service.CallRaw("/unmask.v1.ModelService/ListModels", "", nullptr, "Bearer " + token).ok();
+}
+
+// Whether `text` is logged before long. Standard error is being captured, and is not afterwards; *log is what it held.
+bool Tells(const std::string& text, std::string* log) {
+  const bool told = Eventually([&] {
+    fflush(stderr);
+    *log += ::testing::internal::GetCapturedStderr();
+    ::testing::internal::CaptureStderr();
+    return log->find(text) != std::string::npos;
+  });
+  ::testing::internal::GetCapturedStderr();
+  return told;
+}
+
 TEST(AccessTest, AChangedFileCountsWithinSecondsAndABrokenOneDoesNot) {
   const TokenFile file(Line("infer", "first"));
   TestService service(WithTokens(file));
-  const auto allows = [&](const std::string& token) {
-    return service.CallRaw("/unmask.v1.ModelService/ListModels", "", nullptr, "Bearer " + token).ok();
-  };
-  EXPECT_TRUE(allows("first"));
-  EXPECT_FALSE(allows("second"));
+  EXPECT_TRUE(Allows(service, "first"));
+  EXPECT_FALSE(Allows(service, "second"));
   file.Write(Line("infer", "second"));
-  EXPECT_TRUE(Eventually([&] { return allows("second"); }));
-  EXPECT_FALSE(allows("first")) << "a token that was taken out is still taken";
+  EXPECT_TRUE(Eventually([&] { return Allows(service, "second"); }));
+  EXPECT_FALSE(Allows(service, "first")) << "a token that was taken out is still taken";
   ::testing::internal::CaptureStderr();
   file.Write("infer first\n");
   std::string log;
-  const bool told = Eventually([&] {
-    fflush(stderr);
-    log += ::testing::internal::GetCapturedStderr();
-    ::testing::internal::CaptureStderr();
-    return log.find("the tokens before the change stay") != std::string::npos;
-  });
-  ::testing::internal::GetCapturedStderr();
+  const bool told = Tells("the tokens before the change stay", &log);
   EXPECT_TRUE(told) << log;
   EXPECT_THAT(log, HasSubstr("line 1"));
-  EXPECT_TRUE(allows("second"));
+  EXPECT_TRUE(Allows(service, "second"));
 }
 
 TEST(AccessTest, AnEmptiedFileLetsNobodyInAndOneThatIsGoneChangesNothing) {
   const TokenFile file(Line("infer", "first"));
   TestService service(WithTokens(file));
-  const auto allows = [&](const std::string& token) {
-    return service.CallRaw("/unmask.v1.ModelService/ListModels", "", nullptr, "Bearer " + token).ok();
-  };
-  EXPECT_TRUE(allows("first"));
+  EXPECT_TRUE(Allows(service, "first"));
   file.Write("");
-  EXPECT_TRUE(Eventually([&] { return !allows("first"); }));
+  EXPECT_TRUE(Eventually([&] { return !Allows(service, "first"); }));
   file.Write(Line("infer", "second"));
-  EXPECT_TRUE(Eventually([&] { return allows("second"); }));
+  EXPECT_TRUE(Eventually([&] { return Allows(service, "second"); }));
   ::testing::internal::CaptureStderr();
   std::remove(file.path().c_str());
   std::string log;
-  EXPECT_TRUE(Eventually([&] {
-    fflush(stderr);
-    log += ::testing::internal::GetCapturedStderr();
-    ::testing::internal::CaptureStderr();
-    return log.find("is gone; its last tokens stay") != std::string::npos;
-  }));
-  ::testing::internal::GetCapturedStderr();
-  EXPECT_TRUE(allows("second"));
+  EXPECT_TRUE(Tells("is gone; its last tokens stay", &log)) << log;
+  EXPECT_TRUE(Allows(service, "second"));
 }
 
 TEST(AccessTest, AFileThatCannotBeUsedIsNamedWithoutItsContent) {
