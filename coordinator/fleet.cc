@@ -1,7 +1,6 @@
 #include "coordinator/fleet.h"
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -99,10 +98,10 @@ absl::StatusOr<uint64_t> Fleet::Attach(const ReplicaDescription& description) {
 // Who comes back under another name (a process's number is part of the default one) leaves the old one behind.
 void Fleet::ForgetTheLongGone() {
   const auto now = options_.now();
-  for (auto it = members_.begin(); it != members_.end();) {
-    const bool gone = !Connected(it->second.status) && now - it->second.left > kRemembered;
-    it = gone ? members_.erase(it) : std::next(it);
-  }
+  std::erase_if(members_, [&](const auto& entry) {
+    const auto& [name, member] = entry;
+    return !Connected(member.status) && now - member.left > kRemembered;
+  });
 }
 
 Fleet::Member* Fleet::Find(uint64_t epoch) {
