@@ -150,12 +150,16 @@ def processes(pod):
     return found
 
 
+def send(number, pids):
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+
+
 def kill(pod):
     """Ends all of a pod at once, as a machine's death does: nothing of it can say goodbye. {pid: name} of what was there."""
     found = processes(pod)
-    for pid in found:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+    send(signal.SIGKILL, found)
     return found
