@@ -1,7 +1,8 @@
 // Gumbel(0, 1) noise of one random word, the same bits on every device and from every compiler.
 //
 // g = -ln(-ln u) with u = (word + 1/2) 2^-32, all 32 bits of it: in the upper half through w = 1 - u, because a float
-// near 1 has no room for them. Never infinite, never NaN, monotone in the word, absolute error below 1e-6.
+// near 1 has no room for them. Never infinite, never NaN, grows with the word (all 2^32 were compared), absolute error
+// below 1e-6.
 //
 // Each operation is one IEEE-754 rounding named by `Math` (Fma, Mul, Add and a few exact conversions), so that a
 // compiler may neither fuse nor split any. Math's F is a float or a vector of floats, U the unsigned integers of its
@@ -43,8 +44,8 @@ constexpr void Reduce(F x, F* t, F* e) {
   *e = Math::Select(low, Math::Add(exponent, Math::Splat(-1.0f)), exponent);
 }
 
-// Of the words 0 and 2^32 - 1.
-constexpr float kLeastGumbel = -0x1.90a3aap+1f, kMostGumbel = 0x1.6dfb52p+4f;
+// Of the word 2^32 - 1.
+constexpr float kMostGumbel = 0x1.6dfb52p+4f;
 
 template <typename Math>
 constexpr typename Math::F Gumbel(typename Math::U word) {

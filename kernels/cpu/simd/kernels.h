@@ -20,6 +20,11 @@ float Quantize(DType from, const void* in, int64_t n, int8_t* out);
 void Dequantize(const int32_t* sums, const float* column_scales, float row_scale, int64_t n, float* out);
 void MultiplyInt8(const int8_t* in, int64_t rows, int64_t depth, const int8_t* weights, int64_t outputs, int32_t* out);
 void GumbelNoise(uint64_t seed, uint32_t step, uint32_t position, int32_t first_id, int64_t count, float* out);
+// Whether logit / temperature + noise may be >= least for one of the 4 kLanes ids from first_id on: false only if it is
+// not. At a fraction of their noise's cost: of each four ids that share a Philox counter it takes the largest logit and
+// the logarithms of the largest word, with which noise grows.
+bool ScoreReaches(uint64_t seed, uint32_t step, uint32_t position, int32_t first_id, const float* logits,
+                  float temperature, float least);
 void Scan(const ScanTask& task, CandidateRecord* record);
 
 extern const KernelTable kKernels;

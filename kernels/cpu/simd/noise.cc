@@ -54,25 +54,50 @@ UNMASK_INLINE void StoreInOrderOfIds(const F32 (&words)[4], float* out) {
   for (int v = 0; v < 4; ++v) Store(ordered[v], out + v * kLanes);
 }
 
+template <int kFrom, int... kLane>
+UNMASK_INLINE F32 EverySecond(F32 a, F32 b, std::integer_sequence<int, kLane...>) {
+  return __builtin_shufflevector(a, b, (2 * kLane + kFrom)...);
+}
+
+// Lane i: the largest of values[4 i] to values[4 i + 3].
+UNMASK_INLINE F32 LargestOfFours(const float* values) {
+  constexpr auto kAll = std::make_integer_sequence<int, kLanes>();
+  const auto of_twos = [&](F32 a, F32 b) { return Max(EverySecond<0>(a, b, kAll), EverySecond<1>(a, b, kAll)); };
+  const F32 low = of_twos(Load(values), Load(values + kLanes));
+  const F32 high = of_twos(Load(values + 2 * kLanes), Load(values + 3 * kLanes));
+  return of_twos(low, high);
+}
+
+// Philox's words of counters group, group + 1 ...: lane i of words[w] is of token id 4 (group + i) + w.
+UNMASK_INLINE void Words(uint64_t seed, uint32_t step, uint32_t position, uint32_t group, U32 (&words)[4]) {
+  words[0] = reinterpret_cast<U32>(LaneNumbers()) + group;
+  words[1] = U32{} + position;
+  words[2] = U32{} + step;
+  words[3] = U32{};
+  uint32_t key0 = static_cast<uint32_t>(seed), key1 = static_cast<uint32_t>(seed >> 32);
+  for (int round = 0; round < 10; ++round) {
+    U32 high0, low0, high1, low1;
+    WideProduct(0xD2511F53u, words[0], &high0, &low0);
+    WideProduct(0xCD9E8D57u, words[2], &high1, &low1);
+    words[0] = high1 ^ words[1] ^ key0;
+    words[1] = low1;
+    words[2] = high0 ^ words[3] ^ key1;
+    words[3] = low0;
+    key0 += 0x9E3779B9u;
+    key1 += 0xBB67AE85u;
+  }
+}
+
+UNMASK_INLINE U32 Larger(U32 a, U32 b) { return a > b ? a : b; }
+
 }  // namespace
 
 void GumbelNoise(uint64_t seed, uint32_t step, uint32_t position, int32_t first_id, int64_t count, float* out) {
   const uint32_t first = static_cast<uint32_t>(first_id);
   const uint32_t end = first + static_cast<uint32_t>(count);
   for (uint32_t id = first / 4 * 4; id < end; id += 4 * kLanes) {
-    U32 words[4] = {reinterpret_cast<U32>(LaneNumbers()) + id / 4, U32{} + position, U32{} + step, U32{}};
-    uint32_t key0 = static_cast<uint32_t>(seed), key1 = static_cast<uint32_t>(seed >> 32);
-    for (int round = 0; round < 10; ++round) {
-      U32 high0, low0, high1, low1;
-      WideProduct(0xD2511F53u, words[0], &high0, &low0);
-      WideProduct(0xCD9E8D57u, words[2], &high1, &low1);
-      words[0] = high1 ^ words[1] ^ key0;
-      words[1] = low1;
-      words[2] = high0 ^ words[3] ^ key1;
-      words[3] = low0;
-      key0 += 0x9E3779B9u;
-      key1 += 0xBB67AE85u;
-    }
+    U32 words[4];
+    Words(seed, step, position, id / 4, words);
     F32 noise[4];
     for (int w = 0; w < 4; ++w) noise[w] = Gumbel<VectorMath>(words[w]);
     if (id >= first && end - id >= 4 * kLanes) {
@@ -84,6 +109,15 @@ void GumbelNoise(uint64_t seed, uint32_t step, uint32_t position, int32_t first_
     StoreInOrderOfIds(noise, group);
     for (uint32_t i = id < first ? first - id : 0; i < 4 * kLanes && id + i < end; ++i) out[id + i - first] = group[i];
   }
+}
+
+bool ScoreReaches(uint64_t seed, uint32_t step, uint32_t position, int32_t first_id, const float* logits,
+                  float temperature, float least) {
+  if (first_id % 4 != 0) return true;
+  U32 words[4];
+  Words(seed, step, position, static_cast<uint32_t>(first_id) / 4, words);
+  const U32 word = Larger(Larger(words[0], words[1]), Larger(words[2], words[3]));
+  return Any(LargestOfFours(logits) / temperature + Gumbel<VectorMath>(word) >= least);
 }
 
 }  // namespace unmask::UNMASK_ISA

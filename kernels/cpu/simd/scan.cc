@@ -31,9 +31,7 @@ bool Prepare(const ScanTask& task) {
         check(x);
         Store(Select(LaneNumbers() < SplatInt(count), x, Splat(-kInfinity)), task.logits + i);
       });
-  int32_t any = 0;
-  for (int i = 0; i < kLanes; ++i) any |= bad[i];
-  return any != 0;
+  return Any(bad);
 }
 
 void Forbid(const ScanTask& task, const int32_t* ids, int64_t ids_count) {
@@ -49,52 +47,59 @@ F32 LargestOf(const float* logits, int64_t count) {
   return largest;
 }
 
-// A logit below this cannot win, whatever its noise and that of the largest: their scores, logit / temperature + noise,
-// are then further apart than noise reaches (gumbel.h), by more than any rounding.
-float LeastThatMayWin(const ScanTask& task) {
-  const float largest = Largest(LargestOf(task.logits, task.count));
-  const float reach = (kMostGumbel - kLeastGumbel) * task.temperature;
-  return largest - reach - 1e-5f * (__builtin_fabsf(largest) + reach);
+// The first of `count` values, to a vector's end, that is this one, which is there.
+int64_t IndexOf(float value, const float* values, int64_t count) {
+  int64_t i = 0;
+  while (i + kLanes < count && !Any(Load(values + i) == value)) i += kLanes;
+  while (values[i] != value && i + 1 < count) ++i;
+  return i;
 }
 
-bool AnyReaches(F32 values, float least) {
-  const I32 reaches = values >= least;
-  int32_t any = 0;
-  for (int i = 0; i < kLanes; ++i) any |= reaches[i];
-  return any != 0;
+struct Best {
+  float score = -kInfinity;
+  int64_t index = -1;  // Of equal scores the lowest.
+};
+
+// `scores` are those of indices from `begin` on.
+void Take(const float* scores, int64_t begin, int64_t count, Best* best) {
+  const float score = Largest(LargestOf(scores, count));
+  if (score < best->score || score == -kInfinity) return;
+  const int64_t index = begin + IndexOf(score, scores, count);
+  if (score > best->score || index < best->index) *best = {.score = score, .index = index};
 }
 
-// The best score and the lowest index that has it, or -1.
-void FindBest(const ScanTask& task, float* score, int64_t* index) {
-  constexpr int64_t kChunk = 4 * kLanes;  // Ids whose noise is drawn at a time, if one of them may win.
-  float noise[kChunk + kLanes];
-  F32 best = Splat(-kInfinity);
-  I32 where = SplatInt(-1);
-  const float least = task.temperature > 0 ? LeastThatMayWin(task) : -kInfinity;
+constexpr int64_t kChunk = 4 * kLanes;  // Ids whose noise is drawn at a time.
+
+// Draws the noise of the chunk from `begin` on, unless it cannot make one of its ids the best. All roundings here grow
+// with what is rounded, so that what bounds a logit and a noise also bounds their score.
+void TakeWithNoise(const ScanTask& task, int64_t begin, Best* best) {
+  const float* logits = task.logits + begin;
+  const int64_t count = task.count - begin < kChunk ? task.count - begin : kChunk;
+  const int32_t first_id = task.first_id + static_cast<int32_t>(begin);
+  const float largest = Largest(LargestOf(logits, count));
+  if (largest == -kInfinity || largest / task.temperature + kMostGumbel < best->score) return;
+  if (count == kChunk &&
+      !ScoreReaches(task.seed, task.noise_step, task.position, first_id, logits, task.temperature, best->score)) {
+    return;
+  }
+  float scores[kChunk + kLanes];
+  GumbelNoise(task.seed, task.noise_step, task.position, first_id, count, scores);
+  for (int64_t i = count; i % kLanes != 0; ++i) scores[i] = 0;
+  for (int64_t i = 0; i < count; i += kLanes) Store(Load(logits + i) / task.temperature + Load(scores + i), scores + i);
+  Take(scores, begin, count, best);
+}
+
+Best FindBest(const ScanTask& task) {
+  Best best;
+  Take(task.logits, 0, task.count, &best);
+  if (task.temperature == 0 || best.index < 0) return best;
+  const int64_t likely = best.index / kChunk * kChunk;  // Taken first, it spares most others their noise.
+  best = {};
+  TakeWithNoise(task, likely, &best);
   for (int64_t begin = 0; begin < task.count; begin += kChunk) {
-    const int64_t count = task.count - begin < kChunk ? task.count - begin : kChunk;
-    if (task.temperature > 0) {
-      if (!AnyReaches(LargestOf(task.logits + begin, count), least)) continue;
-      GumbelNoise(task.seed, task.noise_step, task.position, task.first_id + static_cast<int32_t>(begin), count, noise);
-      for (int64_t i = count; i % kLanes != 0; ++i) noise[i] = 0;
-    }
-    for (int64_t i = 0; i < count; i += kLanes) {
-      F32 x = Load(task.logits + begin + i);
-      if (task.temperature > 0) x = x / task.temperature + Load(noise + i);
-      const I32 better = x > best;
-      best = Select(better, x, best);
-      where = Select(better, LaneNumbers() + static_cast<int32_t>(begin + i), where);
-    }
+    if (begin != likely) TakeWithNoise(task, begin, &best);
   }
-  *score = -kInfinity;
-  *index = -1;
-  for (int i = 0; i < kLanes; ++i) {
-    if (where[i] < 0) continue;
-    if (best[i] > *score || (best[i] == *score && where[i] < *index)) {
-      *score = best[i];
-      *index = where[i];
-    }
-  }
+  return best;
 }
 
 void FindLargestTwo(const ScanTask& task, float* largest, float* second) {
@@ -124,11 +129,11 @@ void Scan(const ScanTask& whole, CandidateRecord* record) {
     for (int64_t i = task.count; i % kLanes != 0; ++i) task.logits[i] = -kInfinity;
   }
   Forbid(task, task.suppressed, task.suppressed_count);
-  int64_t best;
-  FindBest(task, &record->score, &best);
-  record->token = best < 0 ? -1 : task.first_id + static_cast<int32_t>(best);
+  const Best best = FindBest(task);
+  record->score = best.score;
+  record->token = best.index < 0 ? -1 : task.first_id + static_cast<int32_t>(best.index);
   Forbid(task, task.unconfident, task.unconfident_count);
-  record->logit = best < 0 ? -kInfinity : task.logits[best];
+  record->logit = best.index < 0 ? -kInfinity : task.logits[best.index];
   const int64_t asked = int64_t{task.asked} - task.first_id;
   record->asked = task.asked >= 0 && asked >= 0 && asked < task.count ? task.logits[asked] : -kInfinity;
   FindLargestTwo(task, &record->max, &record->second);

@@ -45,6 +45,11 @@ UNMASK_INLINE I32 LaneNumbers() {
 // Where `mask` (lanes of 0 or -1) is set, a; else b.
 UNMASK_INLINE F32 Select(I32 mask, F32 a, F32 b) { return mask ? a : b; }
 UNMASK_INLINE I32 Select(I32 mask, I32 a, I32 b) { return mask ? a : b; }
+UNMASK_INLINE bool Any(I32 mask) {
+  int32_t any = 0;
+  for (int i = 0; i < kLanes; ++i) any |= mask[i];
+  return any != 0;
+}
 UNMASK_INLINE F32 Max(F32 a, F32 b) { return a > b ? a : b; }
 UNMASK_INLINE F32 Min(F32 a, F32 b) { return a < b ? a : b; }
 
