@@ -43,7 +43,7 @@ def grid(results, settings=None):
 
 def steps_section(r, images):
     each = list(next(iter(r["steps"].values())))
-    series = {task: [(i, row[e]["right"]) for i, e in enumerate(each)] for task, row in r["steps"].items()}
+    series = {task: [(i, x["right"]) for i, x in enumerate(row.values())] for task, row in r["steps"].items()}
     labels = [*each[:-1], "all"]
     (images / "quality_steps.svg").write_text(chart("Accuracy by tokens revealed a step", series, "tokens revealed in each step", "right",
                                                     list(enumerate(labels)), 1.0))
@@ -132,7 +132,7 @@ def aims_section(r, twin):
     rows.append([f"{TWIN}, falls behind there", its, verdict(twin_lag > 0.05)])
     steps = [[x["right"] for x in row.values()] for row in r["steps"].values()]
     first, last = (sum(row[i] for row in steps) / len(steps) for i in (0, -1))
-    rows.append(["accuracy falls as steps fall", f"{percent(first)} with one token a step, {percent(last)} with all in one", verdict(last < first)])
+    rows.append(["accuracy falls as steps fall", f"{100 * first:.1f} % with one token a step, {100 * last:.1f} % with all in one", verdict(last < first - 1e-9)])
     for each in (1, 4):
         low, random = (mean(f"{name}, {each} a step") for name in ("LOW_CONFIDENCE", "RANDOM"))
         rows.append([f"low-confidence remasking beats random, at {each} a step", f"{percent(low)} against {percent(random)}", verdict(low > random)])
@@ -144,9 +144,9 @@ def aims_section(r, twin):
     word = "word problems"
     return table(["aim", "measured", "reached"], rows) + f"""
 What the model misses it does not miss for want of size: the twin, as large, gets {percent(twin["tasks"][word]["right"])} of the {word} and
-{percent(twin["tasks"]["sorting"]["right"])} of the lists to sort right. The losses of lists and word problems were still falling when the model's training
-ended (below): the hours did not suffice. The poems it has read, and as gaps it knows most of their lines; what the poems that were
-asked about taught it of questions it carries over to {percent(r["tasks"]["poem, line after"]["right"])} of them.
+{percent(twin["tasks"]["sorting"]["right"])} of the lists to sort right. It knows the {word} that it trained on (their loss below), and of the lines that workings need it
+knows most when it is asked for one alone; of new problems it calculates the second line worse. The poems it has read, and as gaps it
+knows most of their lines; what the poems that were asked about taught it of questions it carries over to {percent(r["tasks"]["poem, line after"]["right"])} of them.
 """
 
 
@@ -187,8 +187,8 @@ million in {twin_hours:.1f} hours, of the data before their last change ([card](
 
 ![Loss by task, the autoregressive twin](images/quality_loss_twin.svg)
 
-**What more training would do.** The model's losses were still falling where its training ended (its rate, too, fell to 0 there); in nats
-a masked token, means of 4 million tokens each (a name with 2: the second turn):
+**What more training would do.** Little, with these data: the losses had nearly ended falling where training ended (its rate, too, fell to
+0 there). What may help stands in the [card](../models/demo/README.md#how-it-was-trained). In nats a masked token, means of 4 million tokens each (a name with 2: the second turn):
 
 """ + table(["", *(f"from {4 * span} million" for span in spans)], rows)
 
