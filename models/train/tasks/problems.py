@@ -83,20 +83,46 @@ def sprints(r):
 KINDS = [gain, lose, groups, gain_lose, groups_plus, groups_minus, half, times, sprints]
 
 
-def lines_of_workings():
-    """Each line that some problem's working can have: the tables that word problems need, and no more of a problem than that."""
+def workings():
+    """The lines of many problems' workings, each problem's ten times or oftener, and whether it is held out."""
     r = random.Random(1)
-    drawn = (r.choice(KINDS)(r)[2].split(". ")[:-1] for _ in range(30000))  # Each line comes ten times or oftener.
-    return sorted({line for lines in drawn for line in lines})
+    for _ in range(100_000):
+        kind = r.choice(KINDS)
+        numbers, _, answer = kind(r)
+        yield tuple(answer.split(". ")[:-1]), held_out(kind.__name__, numbers)
 
 
-LINES = lines_of_workings()
+WORKINGS = set(workings())
+# Each line that some working can have: the tables that word problems need, and no more of a problem than that.
+LINES = sorted({line for lines, _ in WORKINGS for line in lines})
+
+
+def chains():
+    """By its second line, the first lines of all pairs in which that calculates with the first's result, but for those that are a
+    held-out problem's working."""
+    tested = {lines for lines, held in WORKINGS if held}
+    by_result = {}
+    for line in LINES:
+        by_result.setdefault(line.split()[-1], []).append(line)
+    pairs = {second: [first for number in {second.split()[0], second.split()[2]} for first in by_result.get(number, ())
+                      if (first, second) not in tested] for second in LINES}
+    return {second: sorted(firsts) for second, firsts in pairs.items() if firsts}
+
+
+CHAINS = chains()
 
 
 def sums(r):
-    """Such lines asked for by themselves, all as often, however many problems need one."""
-    lines = r.sample(LINES, r.choice([1, 2, 2]))
-    asked = " and ".join(line.split(" = ")[0] for line in lines)
+    """Such lines asked for by themselves, all as often, however many problems need one: alone, two, or one with another's result."""
+    if r.random() < 0.5:
+        second = r.choice(list(CHAINS))
+        lines = [r.choice(CHAINS[second]), second]
+        x, sign, y, *_ = second.split()
+        then = f"it {sign} {y}" if x == lines[0].split()[-1] else f"{x} {sign} it"
+        asked = f"{lines[0].split(' = ')[0]} and then {then}"
+    else:
+        lines = r.sample(LINES, r.choice([1, 2, 2]))
+        asked = " and ".join(line.split(" = ")[0] for line in lines)
     return ask("sums", r.choice(["How much is {}?", "What is {}?", "Calculate {}."]).format(asked), steps(*lines))
 
 

@@ -89,6 +89,16 @@ class SplitTest(unittest.TestCase):
         self.assertTrue(any(mixture.document() == papers.FOX for _ in range(DRAWS)))
         self.assertFalse([e for e in conversations if papers.FOX in e.answer or papers.FOX in e.messages[-1][1]])
 
+    def test_chains_calculate_with_the_result_and_are_no_held_out_workings(self):
+        tested = {tuple(problems.draw(random.Random(seed), test=True).answer.split(". ")[:-1]) for seed in range(DRAWS)}
+        pairs = {(first, second) for second, firsts in problems.CHAINS.items() for first in firsts}
+        self.assertGreater(len(pairs), 2000)
+        self.assertFalse(pairs & tested)
+        learnt = {tuple(problems.draw(random.Random(seed)).answer.split(". ")[:-1]) for seed in range(DRAWS)}
+        self.assertTrue(pairs & learnt)  # The split alone keeps them apart.
+        for first, second in pairs:
+            self.assertIn(first.split()[-1], second.split()[:3])
+
     def test_answers_of_word_problems_are_right(self):
         r = random.Random(8)
         for _ in range(DRAWS):
