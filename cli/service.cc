@@ -32,7 +32,6 @@ bool EndedWell(int exit_code) { return exit_code == kExitOk || exit_code == 128 
 Service::Service(const ServePlan& plan, EventLoop* loop, const RuntimeDirectory* runtime)
     : plan_(plan),
       loop_(loop),
-      runtime_(runtime),
       bar_(/*plain_lines=*/true),
       coordinator_(loop, runtime,
                    {.name = "coordinator",

@@ -46,7 +46,6 @@ class Service {
 
   const ServePlan plan_;
   EventLoop* const loop_;
-  const RuntimeDirectory* const runtime_;
   ProgressBar bar_;
 
   Supervisor coordinator_;
